@@ -1,0 +1,1 @@
+"""A model file or compiler module -> OpGraph."""
