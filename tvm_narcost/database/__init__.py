@@ -1,0 +1,1 @@
+"""Networks, plans and measurements, kept."""

@@ -1,0 +1,1 @@
+"""Candidate plans and their ranking; pure Python over OpGraph."""

@@ -1,0 +1,1 @@
+"""Runtimes, the timing protocol, the environment fingerprint."""

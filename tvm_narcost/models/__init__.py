@@ -1,0 +1,1 @@
+"""The predictors: each one a LatencyModel."""

@@ -1,0 +1,1 @@
+"""Networks as token sequences whose length grows linearly with the network."""

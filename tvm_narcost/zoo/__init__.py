@@ -1,0 +1,1 @@
+"""Network families that generate ONNX graphs."""
