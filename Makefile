@@ -1,0 +1,49 @@
+# Needs Python 3.11, gcc and the package registry; everything else is installed into .venv on the first call.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := relay_frontend hardware_profiles tvm_narcost
+CHECKED := $(PACKAGES) $(wildcard bench) tests
+
+.PHONY: help setup demo test check format bench docs wheel clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv with everything that building and testing needs
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tvm,dev,postgresql]'
+	@touch $@
+
+demo: $(STAMP)  ## predict three networks, measure them here, print both
+	$(BIN)/python -m bench.demo
+
+test: check  ## check, then every test
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## formatting, lint, types, layers
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
+
+bench: $(STAMP)  ## speed of reading, tokens and prediction, into bench/results
+	$(BIN)/python -m bench
+
+docs: $(STAMP)  ## the documentation site, into site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+wheel: $(STAMP)  ## the wheel and the source distribution, into dist/
+	$(BIN)/python -m build --no-isolation
+
+clean:  ## all that the other targets made, .venv included
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
