@@ -1,0 +1,95 @@
+"""Rows read back: measurements and records."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from relay_frontend.graph import OpGraph
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.database.blobs import unpack_document, unpack_samples
+from tvm_narcost.database.measurement import KernelTime, Measurement
+from tvm_narcost.database.records import LatencyRecord
+from tvm_narcost.database.tables import Fingerprint, KernelTimes, MeasurementRow, Network, Plan, Source
+
+__all__ = ["read_latest", "read_records"]
+
+
+def read_latest(connection: Connection, graph_hash: str, profile_id: str) -> Measurement | None:
+    """The newest measurement of a network that did not fail."""
+    query = (
+        _measurements()
+        .where(Network.graph_hash == graph_hash, MeasurementRow.profile_id == profile_id)
+        .where(MeasurementRow.verdict != "failed")
+        .order_by(MeasurementRow.id.desc())
+    )
+    row = connection.execute(query.limit(1)).first()
+    return None if row is None else _measurement(row, _kernel_times(connection, [row.id])[row.id])
+
+
+def read_records(connection: Connection, ids: list[int]) -> list[LatencyRecord]:
+    """The measurements with these row ids, ascending, each with its graph and plan."""
+    query = (
+        _measurements()
+        .join(Source, Source.id == MeasurementRow.source_id)
+        .add_columns(
+            Network.document.label("graph"), Plan.document.label("plan"), Source.family, Source.name, Source.key
+        )
+        .where(MeasurementRow.id.in_(ids))
+        .order_by(MeasurementRow.id)
+    )
+    kernels = _kernel_times(connection, ids)
+    return [
+        LatencyRecord(
+            graph=OpGraph.from_json(unpack_document(row.graph)),
+            plan=FusionPlan.from_json(unpack_document(row.plan)),
+            measurement=_measurement(row, kernels[row.id]),
+            family=row.family,
+            name=row.name,
+            source=json.loads(row.key),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _measurements() -> Any:
+    """Measurements that ran, with the hashes that they belong to."""
+    return (
+        select(
+            MeasurementRow,
+            Network.graph_hash,
+            Plan.plan_hash,
+            Fingerprint.document.label("fingerprint"),
+        )
+        .join(Network, Network.id == MeasurementRow.network_id)
+        .join(Plan, Plan.id == MeasurementRow.plan_id)
+        .join(Fingerprint, Fingerprint.id == MeasurementRow.fingerprint_id)
+    )
+
+
+def _kernel_times(connection: Connection, ids: list[int]) -> dict[int, tuple[KernelTime, ...]]:
+    query = (
+        select(KernelTimes.measurement_id, KernelTimes.kernel, KernelTimes.samples_us)
+        .where(KernelTimes.measurement_id.in_(ids))
+        .order_by(KernelTimes.measurement_id, KernelTimes.kernel)
+    )
+    found: dict[int, list[KernelTime]] = {identity: [] for identity in ids}
+    for identity, kernel, samples in connection.execute(query):
+        found[identity].append(KernelTime(kernel, unpack_samples(samples)))
+    return {identity: tuple(times) for identity, times in found.items()}
+
+
+def _measurement(row: Row[Any], kernels: tuple[KernelTime, ...]) -> Measurement:
+    return Measurement(
+        graph_hash=row.graph_hash,
+        plan_hash=row.plan_hash,
+        profile_id=row.profile_id,
+        samples_us=unpack_samples(row.samples_us),
+        reference_us=unpack_samples(row.reference_us),
+        kernels=kernels,
+        fingerprint=tuple((str(name), str(value)) for name, value in json.loads(row.fingerprint)),
+        protocol_version=row.protocol_version,
+        verdict=row.verdict,
+        reason=row.reason,
+        measured_at=row.measured_at,
+    )

@@ -1,0 +1,173 @@
+"""LatencyDatabase: add measurements, read the current ones."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, Engine, case, func, select
+
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.database.connection import connect, reading, resolve_url, typed_errors, writing
+from tvm_narcost.database.inserting import check_measurement, insert_measurement, insert_source
+from tvm_narcost.database.measurement import Measurement
+from tvm_narcost.database.reading import read_latest, read_records
+from tvm_narcost.database.records import LatencyRecord, NetworkRecord, source_key
+from tvm_narcost.database.tables import HEAD, Base, MeasurementRow, Network, Source
+
+__all__ = ["DatabaseStats", "FamilyStats", "LatencyDatabase"]
+
+_BATCH = 64  # records that are read at a time
+_VERDICTS = ("stable", "noisy", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyStats:
+    """How many measurements of one family on one profile have which verdict, superseded ones included."""
+
+    profile_id: str
+    family: str
+    stable: int
+    noisy: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStats:
+    """What a database holds; ``rows`` is (table, rows) and ``size_bytes`` 0 where it is not a file."""
+
+    url: str
+    revision: str
+    size_bytes: int
+    rows: tuple[tuple[str, int], ...]
+    families: tuple[FamilyStats, ...]
+
+
+class LatencyDatabase:
+    """Networks, plans and measurements. Rows are only ever added: a newer measurement supersedes an older one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str | None = None, *, busy_timeout_s: float = 5.0) -> Self:
+        """See :func:`tvm_narcost.database.open_database`."""
+        return cls(connect(resolve_url(url), busy_timeout_s))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    def add(self, network: NetworkRecord, plan: FusionPlan | None, measurement: Measurement) -> int:
+        """Add one measurement, with its network and plan where they are new, in one transaction; returns its row id.
+
+        ``plan`` is None, ``measurement.plan_hash`` empty, and ``network.graph`` may be None, only when it failed.
+
+        Raises:
+            DatabaseError: the hashes do not belong to the graph and plan, or the database cannot be written.
+        """
+        check_measurement(network, plan, measurement)
+        with typed_errors(self._engine), writing(self._engine) as connection:
+            return insert_measurement(connection, network, plan, measurement)
+
+    def link(self, network: NetworkRecord) -> None:
+        """Note that ``network.source`` gives a network that is there already, so that it counts as measured."""
+        with typed_errors(self._engine), writing(self._engine) as connection:
+            insert_source(connection, network)
+
+    def is_measured(self, source: Mapping[str, Any] | str, profile_id: str, *, count_failed: bool = True) -> bool:
+        """Whether a measurement of ``source`` (its document, or a graph hash) on the profile is there.
+
+        Args:
+            source: a source document such as ``{"zoo": "resnet", "seed": 7}``, or a graph hash.
+            profile_id: ``DEVICE.RUNTIME``.
+            count_failed: whether a failed one counts.
+        """
+        if isinstance(source, str):
+            network = select(Network.id).where(Network.graph_hash == source)
+            belongs: ColumnElement[bool] = MeasurementRow.network_id.in_(network)
+        else:
+            found = select(Source.id, Source.network_id).where(Source.key == source_key(source)).subquery()
+            belongs = MeasurementRow.source_id.in_(select(found.c.id)) | MeasurementRow.network_id.in_(
+                select(found.c.network_id)
+            )
+        query = select(MeasurementRow.id).where(MeasurementRow.profile_id == profile_id, belongs)
+        if not count_failed:
+            query = query.where(MeasurementRow.verdict != "failed")
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def latest(self, graph_hash: str, profile_id: str) -> Measurement | None:
+        """The newest measurement of a network that did not fail, under whichever plan; None when there is none."""
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            return read_latest(connection, graph_hash, profile_id)
+
+    def records(self, profile_id: str, *, families: Iterable[str] | None = None) -> Iterator[LatencyRecord]:
+        """The current measurements of a profile that did not fail, in the order in which they were added.
+
+        Args:
+            profile_id: ``DEVICE.RUNTIME``.
+            families: only these; None for all.
+        """
+        newest = (
+            select(func.max(MeasurementRow.id).label("id"))
+            .where(MeasurementRow.profile_id == profile_id, MeasurementRow.plan_id.is_not(None))
+            .group_by(MeasurementRow.network_id, MeasurementRow.plan_id)
+        )
+        query = (
+            select(MeasurementRow.id)
+            .join(Source, Source.id == MeasurementRow.source_id)
+            .where(MeasurementRow.id.in_(newest), MeasurementRow.verdict != "failed")
+            .order_by(MeasurementRow.id)
+        )
+        if families is not None:
+            query = query.where(Source.family.in_(list(families)))
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            ids = list(connection.execute(query).scalars())
+        for start in range(0, len(ids), _BATCH):  # a batch a transaction: a slow reader must not hold up the log
+            with typed_errors(self._engine), reading(self._engine) as connection:
+                batch = read_records(connection, ids[start : start + _BATCH])
+            yield from batch
+
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles that have measurements, sorted."""
+        query = select(MeasurementRow.profile_id).distinct().order_by(MeasurementRow.profile_id)
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def stats(self) -> DatabaseStats:
+        """How much is in it."""
+        verdicts = [func.sum(case((MeasurementRow.verdict == verdict, 1), else_=0)) for verdict in _VERDICTS]
+        by_family = (
+            select(MeasurementRow.profile_id, Source.family, *verdicts)
+            .join(Source, Source.id == MeasurementRow.source_id)
+            .group_by(MeasurementRow.profile_id, Source.family)
+            .order_by(MeasurementRow.profile_id, Source.family)
+        )
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            rows = tuple(
+                (name, connection.execute(select(func.count()).select_from(table)).scalar_one())
+                for name, table in sorted(Base.metadata.tables.items())
+            )
+            families = tuple(
+                FamilyStats(profile, family, int(stable), int(noisy), int(failed))
+                for profile, family, stable, noisy, failed in connection.execute(by_family)
+            )
+        return DatabaseStats(self.url, HEAD, _file_bytes(self._engine), rows, families)
+
+
+def _file_bytes(engine: Engine) -> int:
+    if engine.dialect.name != "sqlite" or not engine.url.database or not Path(engine.url.database).is_file():
+        return 0
+    return Path(engine.url.database).stat().st_size
