@@ -1,0 +1,195 @@
+"""narcost predict: the latency of networks on a device, before they run there."""
+
+import argparse
+import dataclasses
+import json
+import statistics
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvm_narcost.cli.tables import aligned, milliseconds, scaled
+from tvm_narcost.errors import DatabaseError, NarcostError
+
+if TYPE_CHECKING:
+    from tvm_narcost.api import NetworkPrediction
+    from tvm_narcost.database.store import LatencyDatabase
+
+__all__ = ["DEFAULT_PROFILE", "add_arguments", "run"]
+
+DEFAULT_PROFILE = "epyc-zen5.onnxruntime"
+
+BREAKDOWN_KERNELS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="model file")
+    parser.add_argument(
+        "--profile", default=DEFAULT_PROFILE, metavar="ID", help="hardware profile (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--shape",
+        dest="shapes",
+        action="append",
+        default=[],
+        type=parse_shape,
+        metavar="NAME=1x3x224x224",
+        help="shape of an input whose dimensions the model leaves open; may be repeated",
+    )
+    parser.add_argument("--breakdown", action="store_true", help="show what each kernel takes")
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="time three small networks here first, and scale the profile by them",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse a network with unknown operators, or unlike any in training"
+    )
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help="where to look for a measurement of the same network (default: $NARCOST_DATABASE, or your own, if there)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document: an array, one object a model")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict every model and print the predictions."""
+    import tvm_narcost
+
+    shapes = _unique_shapes(args.shapes)
+    with _existing_database(args.database) as database:
+        predictor = tvm_narcost.load(args.profile)
+        if args.calibrate:
+            predictor = predictor.calibrated()
+        predictions = [predictor.predict(model, shapes=shapes) for model in args.models]
+        if args.strict:
+            _refuse_the_unfamiliar(predictions)
+        measured_ms = [_measured_ms(database, model, shapes, predictions[0].profile) for model in args.models]
+    if args.json:
+        rows = [_document(*pair, args.breakdown) for pair in zip(predictions, measured_ms, strict=True)]
+        print(json.dumps(rows, indent=2, allow_nan=False))
+    else:
+        print(_summary(predictions, measured_ms))
+        if args.breakdown:
+            for prediction in predictions:
+                print(f"\n{_breakdown(prediction)}")
+    return 0
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """An input's name and its shape, out of ``NAME=1x3x224x224``."""
+    # A name may hold an equals sign of its own; a shape never does.
+    name, _, sizes = text.rpartition("=")
+    if not name or not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes.split("x")):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=1x3x224x224, every dimension a positive integer")
+    return name, tuple(int(size) for size in sizes.split("x"))
+
+
+def _unique_shapes(shapes: list[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    names = [name for name, _ in shapes]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise NarcostError(f"--shape given more than once for {', '.join(repeated)}; give each input one shape")
+    return dict(shapes)
+
+
+def _refuse_the_unfamiliar(predictions: "list[NetworkPrediction]") -> None:
+    offenders = [f"{prediction.model} ({_doubts(prediction)})" for prediction in predictions if _doubts(prediction)]
+    if offenders:
+        raise NarcostError(
+            f"--strict: {'; '.join(offenders)}; expected networks like those in training; leave out --strict to see "
+            "the predictions all the same, or train on such networks with `narcost profile` and `narcost train`"
+        )
+
+
+def _doubts(prediction: "NetworkPrediction") -> str:
+    """Why a prediction deserves less trust; empty when nothing speaks against it."""
+    doubts = []
+    if prediction.unknown_operators:
+        doubts.append(f"unknown operators {', '.join(prediction.unknown_operators)}")
+    if prediction.out_of_distribution:
+        doubts.append("unlike any network in training")
+    return ", ".join(doubts)
+
+
+def _existing_database(url: str | None) -> "AbstractContextManager[LatencyDatabase | None]":
+    """The database to look at; None when the user named none and has none.
+
+    Raises:
+        DatabaseError: the one named is not there. Opening would make an empty one, and predict writes nothing.
+    """
+    from tvm_narcost.database import open_database
+    from tvm_narcost.database.connection import resolve_url
+
+    resolved = resolve_url(url)
+    if resolved.get_backend_name() == "sqlite" and not Path(resolved.database or "").is_file():
+        if url is None:
+            return nullcontext()
+        raise DatabaseError(
+            f"database {url!r}: no such file, expected one that `narcost profile --database {url}` has made; "
+            "leave out --database to predict without measurements"
+        )
+    return open_database(url)
+
+
+def _measured_ms(
+    database: "LatencyDatabase | None", model: str, shapes: dict[str, tuple[int, ...]], profile_id: str
+) -> float | None:
+    """Median latency that the database has of this very network on this profile, milliseconds."""
+    if database is None:
+        return None
+    from relay_frontend.load import load_graph
+
+    measurement = database.latest(load_graph(model, shapes=shapes).structural_hash(), profile_id)
+    return None if measurement is None else statistics.median(measurement.samples_us) / 1e3
+
+
+def _document(prediction: "NetworkPrediction", measured_ms: float | None, with_kernels: bool) -> dict[str, Any]:
+    document = dataclasses.asdict(prediction)
+    kernels = document.pop("kernels")
+    document["measured_ms"] = measured_ms
+    if with_kernels:
+        document["kernels"] = kernels
+    return document
+
+
+def _summary(predictions: "list[NetworkPrediction]", measured_ms: list[float | None]) -> str:
+    first = predictions[0]
+    header = f"profile {first.profile}, kernels planned by {first.planner}"
+    if first.calibration != 1.0:
+        header += f", scaled by {first.calibration:.3f} to this machine"
+    columns = ["model", "predicted ms", "interval ms", "kernel sum ms", "roofline ms", "FLOPs"]
+    rows = [
+        [
+            prediction.model,
+            milliseconds(prediction.latency_ms),
+            " - ".join(milliseconds(end) for end in prediction.interval_ms),
+            milliseconds(prediction.kernel_sum_ms),
+            milliseconds(prediction.roofline_ms),
+            scaled(prediction.flops),
+        ]
+        for prediction in predictions
+    ]
+    if any(value is not None for value in measured_ms):
+        columns.insert(2, "measured ms")
+        for row, value in zip(rows, measured_ms, strict=True):
+            row.insert(2, milliseconds(value))
+    notes = [f"note: {prediction.model}: {_doubts(prediction)}" for prediction in predictions if _doubts(prediction)]
+    return "\n".join([header, "", aligned([columns, *rows]), *notes])
+
+
+def _breakdown(prediction: "NetworkPrediction") -> str:
+    """The kernels that take the most time, and the rest in one line."""
+    kernels = sorted(prediction.kernels, key=lambda kernel: kernel.share, reverse=True)
+    rows = [["share", "ms", "FLOPs", "operator", "kernel"]]
+    for kernel in kernels[:BREAKDOWN_KERNELS]:
+        share, kernel_ms = f"{kernel.share:.1%}", milliseconds(kernel.predicted_ms)
+        rows.append([share, kernel_ms, scaled(kernel.flops), kernel.op, kernel.name])
+    rest = kernels[BREAKDOWN_KERNELS:]
+    if rest:
+        share = f"{sum(kernel.share for kernel in rest):.1%}"
+        rest_ms = milliseconds(sum(kernel.predicted_ms for kernel in rest))
+        rows.append([share, rest_ms, scaled(sum(kernel.flops for kernel in rest)), "", f"{len(rest)} more kernels"])
+    return f"{prediction.model}: {len(kernels)} kernels\n" + aligned(rows, left=(3, 4))
