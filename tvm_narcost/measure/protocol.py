@@ -1,0 +1,105 @@
+"""The timing protocol: warm up, take raw samples with a reference beside each, stop when they agree."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from hardware_profiles import MeasurementProtocol
+from tvm_narcost.database.measurement import Verdict
+
+__all__ = ["Samples", "iqr_ratio", "take_samples", "warm_up"]
+
+_FEWEST_TO_JUDGE = 3  # below this an interquartile range says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Raw samples of one network, microseconds, in the order in which they were taken.
+
+    Attributes:
+        samples_us: end-to-end latency of each timed run.
+        reference_us: the reference kernel right before each of them; same length.
+        verdict: ``stable`` or ``noisy``.
+        reason: why, when noisy; empty otherwise.
+    """
+
+    samples_us: tuple[float, ...]
+    reference_us: tuple[float, ...]
+    verdict: Verdict
+    reason: str
+
+
+def iqr_ratio(samples_us: Sequence[float]) -> float:
+    """Interquartile range over median, as a fraction; infinite below three samples."""
+    if len(samples_us) < _FEWEST_TO_JUDGE:
+        return float("inf")
+    low, middle, high = quantiles(samples_us, n=4, method="inclusive")
+    return (high - low) / middle if middle > 0 else float("inf")
+
+
+def warm_up(
+    run: Callable[[], object], protocol: MeasurementProtocol, clock: Callable[[], int] = time.perf_counter_ns
+) -> int:
+    """Run at least ``warmup_runs`` times and ``warmup_s`` long, but no longer than ``budget_s``; returns the count."""
+    started = clock()
+    count = 0
+    while True:
+        run()
+        count += 1
+        elapsed_s = (clock() - started) / 1e9
+        enough = count >= protocol.warmup_runs and elapsed_s >= protocol.warmup_s
+        if enough or elapsed_s >= protocol.budget_s:
+            return count
+
+
+def take_samples(
+    run: Callable[[], object],
+    reference: Callable[[], object],
+    protocol: MeasurementProtocol,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> Samples:
+    """Warm up, then time ``run`` until its samples agree or the budget is spent.
+
+    The reference runs right before each timed run, so that a drift of the machine can be divided out later. Every
+    sample is kept. Sampling ends when there are ``min_samples`` whose IQR/median is below ``stable_iqr_ratio``, at
+    ``max_samples``, or when ``budget_s`` is spent (counted from after the warm-up; the first sample is always taken).
+
+    Args:
+        run: one run of the network.
+        reference: one run of the reference kernel, see reference.py.
+        protocol: the numbers.
+        clock: nanoseconds, monotonic.
+    """
+    warm_up(run, protocol, clock)
+    reference()
+    samples_us: list[float] = []
+    reference_us: list[float] = []
+    started = clock()
+    while True:
+        before = clock()
+        reference()
+        between = clock()
+        run()
+        after = clock()
+        reference_us.append((between - before) / 1e3)
+        samples_us.append((after - between) / 1e3)
+        agreed = len(samples_us) >= protocol.min_samples and iqr_ratio(samples_us) < protocol.stable_iqr_ratio
+        spent = after - started >= protocol.budget_s * 1e9
+        if agreed or spent or len(samples_us) >= protocol.max_samples:
+            break
+    verdict, reason = _judge(samples_us, protocol)
+    return Samples(tuple(samples_us), tuple(reference_us), verdict, reason)
+
+
+def _judge(samples_us: Sequence[float], protocol: MeasurementProtocol) -> tuple[Verdict, str]:
+    count = len(samples_us)
+    if count < _FEWEST_TO_JUDGE:
+        return "noisy", f"{count} samples in the budget of {protocol.budget_s:g} s are too few to judge"
+    ratio = iqr_ratio(samples_us)
+    if ratio > protocol.noisy_iqr_ratio:
+        return "noisy", (
+            f"IQR/median is {ratio:.0%} over {count} samples with median {median(samples_us):.0f} us, "
+            f"expected at most {protocol.noisy_iqr_ratio:.0%}"
+        )
+    return "stable", ""

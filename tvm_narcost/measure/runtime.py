@@ -1,0 +1,73 @@
+"""Runtime: the interface that every runtime that can be planned for and measured has."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Protocol, cast
+
+import onnx
+
+from hardware_profiles import HardwareProfile
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.database.measurement import Measurement
+from tvm_narcost.errors import RuntimeMissingError
+
+__all__ = ["Runtime", "runtime_for"]
+
+
+class Runtime(Protocol):
+    """Tells which kernels a network becomes, and how long they and the whole network take."""
+
+    def plan(self, model: onnx.ModelProto, profile: HardwareProfile) -> FusionPlan:
+        """The kernels that this runtime runs for ``model``, in its own rewritten graph; nothing is timed.
+
+        Raises:
+            MeasurementError: the runtime cannot build the network.
+        """
+        ...
+
+    def measure(
+        self, model: onnx.ModelProto, profile: HardwareProfile, *, graph_hash: str
+    ) -> tuple[FusionPlan, Measurement]:
+        """Time ``model`` end to end, and each kernel of its plan inside the running network.
+
+        Args:
+            model: the network; every input shape is static.
+            profile: threads, options and timing protocol.
+            graph_hash: ``OpGraph.structural_hash()`` of the network as read from its file; goes into the row.
+
+        Raises:
+            MeasurementError: the runtime cannot build or run the network, or its kernels cannot be told apart.
+        """
+        ...
+
+
+# runtime's name in a profile -> (module it needs, what to give to pip, our module, our class)
+_RUNTIMES = {
+    "onnxruntime": ("onnxruntime", "onnxruntime", "tvm_narcost.measure.runtimes.onnxruntime", "OnnxRuntime"),
+    "tvm": (
+        "tvm",
+        "apache-tvm 'apache-tvm-ffi<0.1.15'",
+        "tvm_narcost.measure.runtimes.tvm",
+        "TvmRuntime",
+    ),
+}
+
+
+def runtime_for(profile: HardwareProfile) -> Runtime:
+    """The runtime that ``profile`` names; its package is imported only now.
+
+    Raises:
+        RuntimeMissingError: narcost knows no such runtime, or its package is not installed.
+    """
+    name = profile.runtime.name
+    if name not in _RUNTIMES:
+        raise RuntimeMissingError(
+            f"profile {profile.id!r} names runtime {name!r}, expected one of {', '.join(sorted(_RUNTIMES))}: "
+            "correct [runtime] name in the profile"
+        )
+    package, requirement, module, attribute = _RUNTIMES[name]
+    if find_spec(package) is None:
+        raise RuntimeMissingError(
+            f"profile {profile.id!r} needs {package}, which is not installed: run pip install {requirement}"
+        )
+    return cast(Runtime, getattr(import_module(module), attribute)())

@@ -1,0 +1,1 @@
+"""One module a runtime; each is imported only when a profile names it."""

@@ -1,0 +1,165 @@
+"""ONNX Runtime on the CPU: its optimised graph is the plan, its profiler gives the time of each kernel."""
+
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+
+from hardware_profiles import HardwareProfile, MeasurementProtocol
+from relay_frontend.onnx import from_onnx
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.database.measurement import PROTOCOL_VERSION, Measurement
+from tvm_narcost.errors import MeasurementError
+from tvm_narcost.measure.fingerprint import fingerprint
+from tvm_narcost.measure.inputs import random_input
+from tvm_narcost.measure.pinning import pinned
+from tvm_narcost.measure.protocol import take_samples
+from tvm_narcost.measure.reference import reference_kernel
+from tvm_narcost.measure.runtimes.onnxruntime_trace import kernel_times, read_trace
+from tvm_narcost.measure.weights import with_unique_weights, with_weights
+
+__all__ = ["OPTIONS", "OnnxRuntime"]
+
+OPTIONS = {
+    "session.intra_op.allow_spinning": "1",  # ONNX Runtime's own default; without effect on one thread
+    "session.set_denormal_as_zero": "0",  # default too; stand-in weights keep activations normal instead
+}
+"""Session options set besides the CPU provider, all graph optimisations, sequential execution, one inter-op thread."""
+
+_OPTIMISED = "optimised.onnx"
+_PROFILED_S = 0.2  # short networks: profile for this long, so that whole microseconds average out
+_MOST_PROFILED_RUNS = 50
+
+
+class OnnxRuntime:
+    """Plans and measures with the installed ONNX Runtime.
+
+    Weights are replaced where they are missing (:func:`with_weights`) and made unique where they are ConstantOfShape
+    nodes (:func:`with_unique_weights`), always, so that the plan is the one of the network with real weights.
+    """
+
+    def plan(self, model: onnx.ModelProto, profile: HardwareProfile) -> FusionPlan:
+        """See :meth:`Runtime.plan`: one kernel for each node of the graph that a session made of ``model``."""
+        with _scratch_folder() as folder:
+            _session(_prepared(model), profile, folder)
+            return _plan_of(folder)[0]
+
+    def measure(
+        self, model: onnx.ModelProto, profile: HardwareProfile, *, graph_hash: str
+    ) -> tuple[FusionPlan, Measurement]:
+        """See :meth:`Runtime.measure`.
+
+        One session does it all: it starts with the profiler on, which gives the kernels' times; then the profiler is
+        switched off for good and the same session is timed end to end. The fingerprint is taken before.
+        """
+        with _scratch_folder() as folder, pinned(profile.runtime.threads):
+            facts = fingerprint(profile)
+            session = _session(_prepared(model), profile, folder, profiled=True)
+            feed = {
+                value.name: random_input(value.name, value.shape, _dtype(value.type)) for value in session.get_inputs()
+            }
+            warmups = _profile(session, feed, profile.protocol)
+            plan, names = _plan_of(folder)
+            runs = read_trace(Path(session.end_profiling()))
+            kernels = kernel_times(runs[warmups:], names, model.graph.name)
+            samples = take_samples(lambda: session.run(None, feed), reference_kernel(), profile.protocol)
+        measurement = Measurement(
+            graph_hash=graph_hash,
+            plan_hash=plan.plan_hash(),
+            profile_id=profile.id,
+            samples_us=samples.samples_us,
+            reference_us=samples.reference_us,
+            kernels=kernels,
+            fingerprint=facts,
+            protocol_version=PROTOCOL_VERSION,
+            verdict=samples.verdict,
+            reason=samples.reason,
+            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return plan, measurement
+
+
+def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights present and unique; node names unique and plain, since the trace knows a kernel only by its name."""
+    prepared = with_unique_weights(with_weights(model))
+    used: Counter[str] = Counter()
+    for node in prepared.graph.node:
+        name = "".join(letter if letter.isprintable() and letter not in '"\\' else "_" for letter in node.name)
+        name = name or node.op_type
+        used[name] += 1
+        node.name = name if used[name] == 1 else f"{name}__{used[name]}"
+    return prepared
+
+
+def _session(model: onnx.ModelProto, profile: HardwareProfile, folder: Path, *, profiled: bool = False) -> Any:
+    """A session of ``model``; its optimised graph lies in ``folder`` afterwards, without weights."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = profile.runtime.threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors only: saving a graph with layout transforms is a warning each time
+    for name, value in {**OPTIONS, **dict(profile.runtime.options)}.items():
+        options.add_session_config_entry(name, value)
+    options.optimized_model_filepath = str(folder / _OPTIMISED)
+    # the weights go into a link to nowhere: writing them took 0.5 s of 1 s for a VGG, and nobody reads them
+    (folder / "weights").symlink_to(os.devnull)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "64")
+    options.enable_profiling = profiled
+    options.profile_file_prefix = str(folder / "trace")
+    with _ort_errors(model.graph.name, "build"):
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _plan_of(folder: Path) -> tuple[FusionPlan, list[str]]:
+    """The plan, and the name that each of its kernels has in a trace."""
+    optimised = onnx.load(str(folder / _OPTIMISED), load_external_data=False)
+    graph = from_onnx(optimised)
+    plan = FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "onnxruntime")
+    return plan, [node.name for node in graph.nodes]
+
+
+def _profile(session: Any, feed: dict[str, Any], protocol: MeasurementProtocol) -> int:
+    """Run under the profiler, long enough for meaningful means; returns how many runs at the start are warm-up."""
+    with _ort_errors("network", "run"):
+        for _ in range(protocol.warmup_runs):
+            started = time.perf_counter()
+            session.run(None, feed)
+            run_s = time.perf_counter() - started
+        runs = min(max(protocol.profiled_runs, int(_PROFILED_S / max(run_s, 1e-6))), _MOST_PROFILED_RUNS)
+        for _ in range(runs):
+            session.run(None, feed)
+    return protocol.warmup_runs
+
+
+def _dtype(element_type: str) -> str:
+    """ONNX Runtime's ``tensor(float)`` as numpy's ``float32``."""
+    plain = element_type.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(plain, plain)
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder in memory where there is one: what goes into it is read back at once and thrown away."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="narcost-", dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+@contextmanager
+def _ort_errors(network: str, verb: str) -> Iterator[None]:
+    """Turn what ONNX Runtime raises into a MeasurementError; it has some twenty classes without a common base."""
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise MeasurementError(f"ONNX Runtime could not {verb} {network!r}: {text}") from error
