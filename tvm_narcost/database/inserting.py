@@ -17,6 +17,8 @@ from tvm_narcost.errors import DatabaseError
 
 __all__ = ["check_measurement", "insert_measurement", "insert_source"]
 
+_CONDITIONS = {"load_average"}  # never twice the same: kept with the row, so that fingerprints can be shared
+
 
 def check_measurement(network: NetworkRecord, plan: FusionPlan | None, measurement: Measurement) -> None:
     """See that hashes, plan and kernel times belong together.
@@ -51,11 +53,13 @@ def insert_measurement(
 ) -> int:
     """Add one measurement; returns its row id."""
     source_id, network_id = insert_source(connection, network)
+    fingerprint = measurement.fingerprint
     row = {
         "source_id": source_id,
         "network_id": network_id,
         "plan_id": None if plan is None else _plan_id(connection, plan),
-        "fingerprint_id": _fingerprint_id(connection, measurement.fingerprint),
+        "fingerprint_id": _fingerprint_id(connection, [p for p in fingerprint if p[0] not in _CONDITIONS]),
+        "conditions": json.dumps([p for p in fingerprint if p[0] in _CONDITIONS], separators=(",", ":")),
         "profile_id": measurement.profile_id,
         "protocol_version": measurement.protocol_version,
         "verdict": measurement.verdict,
@@ -111,7 +115,7 @@ def insert_source(connection: Connection, network: NetworkRecord) -> tuple[int, 
     return int(found.id), network_id
 
 
-def _fingerprint_id(connection: Connection, fingerprint: tuple[tuple[str, str], ...]) -> int:
+def _fingerprint_id(connection: Connection, fingerprint: list[tuple[str, str]]) -> int:
     document = json.dumps(fingerprint, separators=(",", ":"))
     digest = hashlib.sha256(document.encode()).hexdigest()
     found = connection.execute(select(Fingerprint.id).where(Fingerprint.digest == digest)).scalar()

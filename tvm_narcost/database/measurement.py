@@ -1,13 +1,17 @@
 """Measurement: what was timed, how, where, and whether to trust it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
+
+from tvm_narcost.errors import DatabaseError
 
 __all__ = ["PROTOCOL_VERSION", "KernelTime", "Measurement", "Verdict"]
 
 PROTOCOL_VERSION = 1
 
 Verdict = Literal["stable", "noisy", "failed"]
+_VERDICTS = {"stable", "noisy", "failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +56,52 @@ class Measurement:
     verdict: Verdict
     reason: str
     measured_at: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_json` is its inverse."""
+        return {
+            "graph_hash": self.graph_hash,
+            "plan_hash": self.plan_hash,
+            "profile_id": self.profile_id,
+            "samples_us": list(self.samples_us),
+            "reference_us": list(self.reference_us),
+            "kernels": [[time.kernel, *time.samples_us] for time in self.kernels],
+            "fingerprint": [list(pair) for pair in self.fingerprint],
+            "protocol_version": self.protocol_version,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "measured_at": self.measured_at,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            DatabaseError: a field is missing or of the wrong kind.
+        """
+        try:
+            verdict = document["verdict"]
+            if verdict not in _VERDICTS:
+                raise ValueError(f"verdict {verdict!r}, expected one of {sorted(_VERDICTS)}")
+            return cls(
+                graph_hash=str(document["graph_hash"]),
+                plan_hash=str(document["plan_hash"]),
+                profile_id=str(document["profile_id"]),
+                samples_us=_floats(document["samples_us"]),
+                reference_us=_floats(document["reference_us"]),
+                kernels=tuple(KernelTime(int(kernel), _floats(times)) for kernel, *times in document["kernels"]),
+                fingerprint=tuple((str(name), str(value)) for name, value in document["fingerprint"]),
+                protocol_version=int(document["protocol_version"]),
+                verdict=verdict,
+                reason=str(document["reason"]),
+                measured_at=str(document["measured_at"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatabaseError(
+                f"measurement document: {error!r}, expected what Measurement.to_json writes; measure again"
+            ) from error
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -80,6 +80,7 @@ def _kernel_times(connection: Connection, ids: list[int]) -> dict[int, tuple[Ker
 
 
 def _measurement(row: Row[Any], kernels: tuple[KernelTime, ...]) -> Measurement:
+    pairs = json.loads(row.fingerprint) + json.loads(row.conditions)
     return Measurement(
         graph_hash=row.graph_hash,
         plan_hash=row.plan_hash,
@@ -87,7 +88,7 @@ def _measurement(row: Row[Any], kernels: tuple[KernelTime, ...]) -> Measurement:
         samples_us=unpack_samples(row.samples_us),
         reference_us=unpack_samples(row.reference_us),
         kernels=kernels,
-        fingerprint=tuple((str(name), str(value)) for name, value in json.loads(row.fingerprint)),
+        fingerprint=tuple(sorted((str(name), str(value)) for name, value in pairs)),
         protocol_version=row.protocol_version,
         verdict=row.verdict,
         reason=row.reason,

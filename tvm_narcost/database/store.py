@@ -168,6 +168,8 @@ class LatencyDatabase:
 
 
 def _file_bytes(engine: Engine) -> int:
-    if engine.dialect.name != "sqlite" or not engine.url.database or not Path(engine.url.database).is_file():
+    """Size of a SQLite file and of its write-ahead log."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
         return 0
-    return Path(engine.url.database).stat().st_size
+    files = (Path(engine.url.database), Path(f"{engine.url.database}-wal"))
+    return sum(path.stat().st_size for path in files if path.is_file())

@@ -69,6 +69,7 @@ class MeasurementRow(Base):
     verdict: Mapped[str] = mapped_column(String(8))
     reason: Mapped[str] = mapped_column(Text)
     measured_at: Mapped[str] = mapped_column(String(40))  # UTC, ISO 8601
+    conditions: Mapped[str] = mapped_column(Text)  # JSON list: what of the fingerprint differs from row to row
     samples_us: Mapped[bytes] = mapped_column(LargeBinary)  # see blobs.py
     reference_us: Mapped[bytes] = mapped_column(LargeBinary)
 

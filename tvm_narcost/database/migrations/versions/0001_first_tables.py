@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("verdict", sa.String(8), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("measured_at", sa.String(40), nullable=False),
+        sa.Column("conditions", sa.Text, nullable=False),
         sa.Column("samples_us", sa.LargeBinary, nullable=False),
         sa.Column("reference_us", sa.LargeBinary, nullable=False),
     )
