@@ -1,0 +1,163 @@
+"""``narcost profiles list | show ID | probe --out FILE``: the hardware profiles at hand, and a new one."""
+
+import argparse
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hardware_profiles import HardwareProfile
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the three sub-verbs and their options."""
+    verbs = parser.add_subparsers(dest="profiles_verb", metavar="list|show|probe", required=True)
+    listing = verbs.add_parser("list", help="every profile at hand: shipped, and in your own folder")
+    listing.add_argument("--json", action="store_true", help="print one JSON document")
+    show = verbs.add_parser("show", help="one profile, as TOML")
+    show.add_argument("profile", metavar="ID", help="id of a profile, or path of a .toml file")
+    show.add_argument("--json", action="store_true", help="print one JSON document")
+    probing = verbs.add_parser("probe", help="measure this machine and write its profile")
+    probing.add_argument("--out", metavar="FILE", required=True, type=Path, help="the .toml file to write")
+    probing.add_argument("--runtime", choices=("onnxruntime", "tvm"), default="onnxruntime")
+    probing.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime (default 1)")
+    probing.add_argument("--name", default="", metavar="DEVICE", help="name of the device (default: from the CPU)")
+    probing.add_argument(
+        "--cores", type=_parse_cores, metavar="N[,N...]",
+        help="cores to measure on; the last one takes the one-core parts (default: the last allowed)",
+    )  # fmt: skip
+    probing.add_argument("--force", action="store_true", help="overwrite FILE")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the command line says; 0 on success.
+
+    Raises:
+        ProfileError: a profile is unknown or broken, or the file to write is there already.
+        NarcostError: probing is not possible here.
+    """
+    verbs = {"list": _list, "show": _show, "probe": _probe}
+    return verbs[args.profiles_verb](args)
+
+
+def _parse_cores(text: str) -> tuple[int, ...]:
+    if not all(part.isdecimal() and len(part) < 6 for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected core numbers such as 0 or 0,1")
+    return tuple(int(part) for part in text.split(","))
+
+
+def _list(args: argparse.Namespace) -> int:
+    from hardware_profiles import list_profiles, load_profile
+
+    profiles = [load_profile(profile_id) for profile_id in list_profiles()]
+    if args.json:
+        print(json.dumps([_to_json(profile) for profile in profiles], indent=2))
+        return 0
+    rows = [("ID", "RUNTIME", "THREADS", "CORES", "FLOAT32 GFLOP/S")]
+    for profile in profiles:
+        device, runtime = profile.device, profile.runtime
+        peak = dict(device.peak_gflops)["float32"]
+        software = f"{runtime.name} {runtime.version}"
+        rows.append((profile.id, software, str(runtime.threads), str(device.cores), f"{peak:.1f}"))
+    print(_aligned(rows))
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from hardware_profiles import load_profile, profile_to_toml
+
+    profile = load_profile(args.profile)
+    print(json.dumps(_to_json(profile), indent=2) if args.json else profile_to_toml(profile), end="")
+    if args.json:
+        print()
+    return 0
+
+
+def _probe(args: argparse.Namespace) -> int:
+    from hardware_profiles import ProfileError, profile_to_toml
+    from hardware_profiles.document import profile_from_toml
+    from tvm_narcost.measure.probe import probe
+
+    out: Path = args.out
+    if out.suffix != ".toml":
+        raise ProfileError(f"--out {out}: expected a name that ends with .toml; a profile is loaded by it")
+    if not out.parent.is_dir():
+        raise ProfileError(f"--out {out}: no folder {out.parent}, expected an existing one; make it first")
+    _refuse_existing(out, args.force)  # before a measurement of many seconds, and again when it is written
+    print("measuring peak, bandwidth and call overhead: about 10 s", file=sys.stderr)
+    profile = probe(args.runtime, args.threads, args.name, cores=args.cores)
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    text = profile_to_toml(profile, comment=f"Made by `{_command(args)}` on {when}.")
+    profile_from_toml(text, source=str(out))  # a name that no loader would take is refused here, not on the next day
+    _write_atomically(out, text, args.force)
+    print(f"wrote {out}: {profile.id}, float32 {dict(profile.device.peak_gflops)['float32']:.1f} GFLOP/s a core")
+    return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command again, without the path that it wrote to, which means nothing elsewhere."""
+    words = ["narcost", "profiles", "probe", "--runtime", args.runtime, "--threads", str(args.threads)]
+    if args.name:
+        words += ["--name", args.name]
+    if args.cores:
+        words += ["--cores", ",".join(str(core) for core in args.cores)]
+    return shlex.join([*words, "--out", args.out.name])
+
+
+def _refuse_existing(out: Path, force: bool) -> None:
+    from hardware_profiles import ProfileError
+
+    if out.exists() and not (force and out.is_file()):
+        raise ProfileError(f"--out {out}: exists already, expected a new file; give another name, or --force")
+
+
+def _write_atomically(out: Path, text: str, force: bool) -> None:
+    """Write beside ``out`` first, then give it its name: a crash leaves the old file or none, never half of one."""
+    from hardware_profiles import ProfileError
+
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            os.chmod(temporary, 0o644)
+            if force:
+                os.replace(temporary, out)
+            else:
+                os.link(temporary, out)  # unlike a rename, it fails when somebody wrote the file meanwhile
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except FileExistsError:
+        _refuse_existing(out, force=False)
+    except OSError as error:
+        raise ProfileError(f"--out {out}: {error}, expected a folder that can be written to") from error
+
+
+def _to_json(profile: "HardwareProfile") -> dict[str, object]:
+    """The same names as in TOML; free tables as JSON objects."""
+    document = dataclasses.asdict(profile)
+    for table in ("peak_gflops", "bandwidth_gb_s"):
+        document["device"][table] = dict(document["device"][table])
+    document["runtime"]["options"] = dict(document["runtime"]["options"])
+    return document
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    """Columns as wide as their widest cell; numbers to the right, which here is every column after the second."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column >= 2 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,229 @@
+"""Measure what a device can do at best, and make the profile of it and one runtime.
+
+Everything is the best of many short repeats: other work on a shared machine only ever makes a repeat slower.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from hardware_profiles import DeviceFacts, HardwareProfile, MeasurementProtocol, ProfileError, RuntimeFacts
+from hardware_profiles.probe import DeviceDescription, allowed_cores, describe_device
+from tvm_narcost.errors import MeasurementError, RuntimeMissingError
+
+__all__ = ["probe"]
+
+_MATMUL_EXTENTS = (256, 384, 512)  # of square matrices: three of float32 fit into 1 to 3 MiB
+_REDUCED_ROWS = 32
+_SHIFT_BYTES = 64  # each reduced row starts one cache line after the one before
+
+
+def probe(
+    runtime_name: str,
+    threads: int,
+    name: str = "",
+    *,
+    budget_s: float = 0.3,
+    cores: Sequence[int] | None = None,
+) -> HardwareProfile:
+    """Measure this device and make the profile of it with one runtime; takes about 40 x ``budget_s``.
+
+    The process is pinned while it measures and set free afterwards.
+
+    Args:
+        runtime_name: ``onnxruntime`` or ``tvm``. Peaks come from ONNX Runtime's kernels in both cases.
+        threads: intra-operator threads of the runtime; peaks and bandwidths are of one core all the same.
+        name: of the device; by default one made from the CPU's name.
+        budget_s: time for each single quantity, seconds.
+        cores: the cores to use, by default the last allowed ones; the last of them is the one of one-core parts.
+
+    Raises:
+        ProfileError: the system hides a fact that a profile needs, or ``cores`` are too few.
+        RuntimeMissingError: onnxruntime, or tvm where it is asked for, is not installed.
+        MeasurementError: the runtime is not one that can be probed.
+    """
+    if runtime_name not in _RUNTIMES:
+        raise MeasurementError(f"probe: runtime {runtime_name!r} is unknown, expected one of {', '.join(_RUNTIMES)}")
+    used = tuple(cores) if cores is not None else allowed_cores()[-threads:]
+    if threads < 1 or len(used) < threads:
+        raise ProfileError(f"probe: got {threads} threads and cores {used}, expected 1 thread or more and a core each")
+    device = describe_device()
+    with _pinned(used[-1:]):
+        peak_gflops = _measure_peaks(budget_s)
+        bandwidth_gb_s = _measure_bandwidths(device, budget_s)
+    with _pinned(used[-threads:]):
+        runtime, call_overhead_us = _RUNTIMES[runtime_name](threads, budget_s)
+    facts = DeviceFacts(
+        name=name or device.name,
+        cpu_model=device.cpu_model,
+        isa=device.isa,
+        cores=device.cores,
+        vector_bytes=device.vector_bytes,
+        l1d_bytes=device.l1d_bytes,
+        l2_bytes=device.l2_bytes,
+        l3_bytes=device.l3_bytes,
+        peak_gflops=peak_gflops,
+        bandwidth_gb_s=bandwidth_gb_s,
+        call_overhead_us=round(call_overhead_us, 2),
+    )
+    suffix = "" if threads == 1 else f"-{threads}t"
+    return HardwareProfile(f"{facts.name}.{runtime_name}{suffix}", facts, runtime, MeasurementProtocol())
+
+
+@contextmanager
+def _pinned(cores: Sequence[int]) -> Iterator[None]:
+    before = allowed_cores()
+    try:
+        os.sched_setaffinity(0, cores)
+    except OSError as error:
+        raise ProfileError(f"probe: cannot pin to cores {tuple(cores)} ({error}), expected some of {before}") from error
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _times_us(work: Callable[[], object], budget_s: float) -> list[float]:
+    """Times of single runs after one second's share of warm-up, microseconds; at least three."""
+    work()
+    end_ns = time.perf_counter_ns() + int(budget_s * 1e9)
+    times: list[float] = []
+    while len(times) < 3 or time.perf_counter_ns() < end_ns:
+        start_ns = time.perf_counter_ns()
+        work()
+        times.append((time.perf_counter_ns() - start_ns) / 1e3)
+    return times
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RuntimeMissingError(
+            "probe: onnxruntime is not installed, expected it because peaks come from its kernels; "
+            "run `pip install onnxruntime`"
+        ) from error
+    return onnxruntime
+
+
+def _session(op: str, inputs: dict[str, np.ndarray], weights: dict[str, np.ndarray], out: str, threads: int) -> Any:
+    """A session of one operator; ``out`` is numpy's name of the result's dtype."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    def value(name: str, array: np.ndarray) -> Any:
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+
+    result = helper.make_tensor_value_info("y", helper.np_dtype_to_tensor_dtype(np.dtype(out)), None)
+    node = helper.make_node(op, [*inputs, *weights], ["y"])
+    initializers = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph([node], "probe", [value(*item) for item in inputs.items()], [result], initializers)
+    model = helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    runtime = _onnxruntime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _measure_peaks(budget_s: float) -> tuple[tuple[str, float], ...]:
+    """GFLOP/s of one core for each dtype, by square matrix products with prepacked weights."""
+    cases = (("float32", "MatMul", "float32"), ("float64", "MatMul", "float64"), ("int8", "MatMulInteger", "int32"))
+    return tuple((dtype, _matmul_gflops(dtype, op, out, budget_s)) for dtype, op, out in cases)
+
+
+def _matmul_gflops(dtype: str, op: str, out: str, budget_s: float) -> float:
+    rng = np.random.default_rng(0)
+    best = 0.0
+    for extent in _MATMUL_EXTENTS:
+        shape = (extent, extent)
+        # The fastest int8 kernels of x86 take unsigned activations and signed weights.
+        left, right = (
+            (rng.integers(0, 255, shape).astype(np.uint8), rng.integers(-127, 127, shape).astype(np.int8))
+            if dtype == "int8"
+            else (rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape).astype(dtype))
+        )
+        session = _session(op, {"a": left}, {"b": right}, out, threads=1)
+        feeds = {"a": left}
+        fastest_us = min(_times_us(lambda run=session.run, feeds=feeds: run(None, feeds), budget_s))  # type: ignore[misc]
+        best = max(best, 2 * extent**3 / fastest_us / 1e3)
+    return round(best, 1)
+
+
+def _measure_bandwidths(device: DeviceDescription, budget_s: float) -> tuple[tuple[str, float], ...]:
+    """GB/s of one core for each level, bytes read plus bytes written, as numpy's vector loops reach it.
+
+    A level is never given less than the one behind it: what streams from L2 streams from L1 as well, and the
+    difference between the two is below what these loops can show.
+    """
+    behind = max(device.l3_bytes, device.l2_bytes)
+    totals = {"memory": max(4 * behind, 64 * 1024**2)}  # four times what the caches hold
+    if device.l3_bytes:
+        totals["l3"] = max(device.l3_bytes // 4, 2 * device.l2_bytes)  # other cores share it
+    totals |= {"l2": device.l2_bytes // 2, "l1": device.l1d_bytes * 3 // 4}
+    reached: dict[str, float] = {}
+    best = 0.0
+    for level, total in totals.items():
+        best = max(best, _stream_gb_s(total, budget_s))
+        reached[level] = round(best, 1)
+    return tuple((level, reached[level]) for level in ("l1", "l2", "l3", "memory") if level in reached)
+
+
+def _stream_gb_s(total_bytes: int, budget_s: float) -> float:
+    """The best of a copy and of a running maximum over a working set of ``total_bytes``."""
+    items = total_bytes // 8  # two float32 buffers
+    target = np.ones(items, np.float32)
+    source = np.ones(items + _REDUCED_ROWS * _SHIFT_BYTES // 4, np.float32)
+    # One call passes many times over the same buffer, so that the call's own time does not count in L1. Rows that
+    # are shifted by a line, not equal, keep numpy from taking the rows for the innermost loop.
+    rows = np.lib.stride_tricks.as_strided(source, (_REDUCED_ROWS, items), (_SHIFT_BYTES, 4))
+    copy_us = min(_times_us(lambda: np.copyto(target, source[:items]), budget_s))
+    reduce_us = min(_times_us(lambda: np.maximum.reduce(rows, axis=0, out=target), budget_s))
+    reduced_bytes = 4 * items * (3 * _REDUCED_ROWS - 1)  # reads row and target, writes target; the first row: a copy
+    return max(8 * items / copy_us, reduced_bytes / reduce_us) / 1e3
+
+
+def _probe_onnxruntime(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
+    """The runtime's facts, and the median time of a network of one Relu over one element."""
+    value = np.ones(1, np.float32)
+    session = _session("Relu", {"x": value}, {}, "float32", threads)
+    feeds = {"x": value}
+    overhead_us = float(np.median(_times_us(lambda: session.run(None, feeds), budget_s)))
+    facts = RuntimeFacts("onnxruntime", _onnxruntime().__version__, threads, planner="onnxruntime")
+    return facts, overhead_us
+
+
+def _probe_tvm(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
+    """The runtime's facts with the target of this CPU, and the median time of a network of one Relu."""
+    try:
+        import tvm
+        from tvm import relax
+        from tvm.target import codegen
+    except ImportError as error:
+        raise RuntimeMissingError(
+            "probe: tvm is not installed, expected it for --runtime tvm; run `pip install apache-tvm`"
+        ) from error
+    # num-cores is what MetaSchedule parallelises for
+    target = {"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu(), "num-cores": threads}
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((1,), "float32"))
+    with builder.function("main", [x]):
+        builder.emit_func_output(builder.emit(relax.op.nn.relu(x)))
+    executable = tvm.compile(builder.get(), target=tvm.target.Target(target))
+    machine = relax.VirtualMachine(executable, tvm.cpu())
+    value = tvm.runtime.tensor(np.ones(1, np.float32))
+    main = machine["main"]
+    overhead_us = float(np.median(_times_us(lambda: main(value), budget_s)))
+    text = json.dumps(target, separators=(",", ":"))
+    return RuntimeFacts("tvm", tvm.__version__, threads, planner="tvm", tvm_target=text), overhead_us
+
+
+_RUNTIMES: dict[str, Callable[[int, float], tuple[RuntimeFacts, float]]] = {
+    "onnxruntime": _probe_onnxruntime,
+    "tvm": _probe_tvm,
+}
