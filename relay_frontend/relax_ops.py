@@ -1,0 +1,250 @@
+"""Relax's operators as the canonical ones: a table, and nothing of TVM imported.
+
+relax.py turns each call of a module into a :class:`RelaxCall`; the table says which canonical operators it stands for.
+Most are one for one. ``silu``, ``rsqrt`` and their like, which ONNX has no operator for, become two.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relay_frontend.errors import UnsupportedOperatorError
+from relay_frontend.graph import AttributeValue, Edge, TensorType
+
+__all__ = ["CALL_TIR_OPERATORS", "CONVERTERS", "Emit", "RelaxCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxCall:
+    """One call of an operator.
+
+    Attributes:
+        op: Relax's name, ``relax.nn.conv2d``; of a ``call_tir``, its PrimFunc's without the number at its end.
+        inputs: the tensors that it reads, tuples flattened.
+        input_types: their types.
+        literals: arguments that are no tensors: prim values, shapes and tuples of prim values, in order.
+        attributes: Relax's own attribute object, or None.
+        outputs: types of the results.
+    """
+
+    op: str
+    inputs: tuple[Edge, ...]
+    input_types: tuple[TensorType, ...]
+    literals: tuple[tuple[int | float, ...], ...]
+    attributes: Any
+    outputs: tuple[TensorType, ...]
+
+    def ints(self, name: str) -> tuple[int, ...]:
+        """A tuple attribute as ints; empty when Relax holds None."""
+        value = getattr(self.attributes, name)
+        return () if value is None else tuple(int(item) for item in value)
+
+    def axis(self, name: str = "axis") -> int:
+        """An axis attribute, counted from the front."""
+        return int(getattr(self.attributes, name)) % max(1, len(self.input_types[0].shape))
+
+
+Attributes = Mapping[str, AttributeValue]
+Emit = Callable[[str, tuple[Edge, ...], tuple[TensorType, ...], Attributes], Edge]
+Converter = Callable[[RelaxCall, Emit], Edge]
+
+
+def _plain(op: str, attributes: Callable[[RelaxCall], Attributes] = lambda call: {}) -> Converter:
+    """One canonical operator that reads what the call reads."""
+    return lambda call, emit: emit(op, call.inputs, call.outputs, attributes(call))
+
+
+def _require_layout(call: RelaxCall, **expected: tuple[str, ...]) -> None:
+    for name, layouts in expected.items():
+        layout = str(getattr(call.attributes, name))
+        if layout not in layouts:
+            raise UnsupportedOperatorError(
+                f"{call.op} has {name} {layout}, expected {' or '.join(layouts)}: read the module before its layouts "
+                "are rewritten (relax.transform.ConvertLayout)"
+            )
+
+
+def _conv(op: str) -> Converter:
+    def attributes(call: RelaxCall) -> Attributes:
+        _require_layout(call, data_layout=("NCW", "NCHW", "NCDHW"), kernel_layout=_KERNEL_LAYOUTS[op])
+        found: dict[str, AttributeValue] = {
+            "dilations": call.ints("dilation"),
+            "group": int(call.attributes.groups),
+            "kernel_shape": call.input_types[1].shape[2:],
+            "pads": call.ints("padding"),
+            "strides": call.ints("strides"),
+        }
+        if op == "ConvTranspose" and any(call.ints("output_padding")):
+            found["output_padding"] = call.ints("output_padding")
+        return found
+
+    return _plain(op, attributes)
+
+
+_KERNEL_LAYOUTS = {"Conv": ("OIW", "OIHW", "OIDHW"), "ConvTranspose": ("IOW", "IOHW", "IODHW")}
+
+
+def _pool(op: str) -> Converter:
+    def attributes(call: RelaxCall) -> Attributes:
+        _require_layout(call, layout=("NCW", "NCHW", "NCDHW"))
+        found: dict[str, AttributeValue] = {
+            "ceil_mode": int(call.attributes.ceil_mode),
+            "dilations": call.ints("dilation"),
+            "kernel_shape": call.ints("pool_size"),
+            "pads": call.ints("padding"),
+            "strides": call.ints("strides"),
+        }
+        if op == "AveragePool":
+            found["count_include_pad"] = int(call.attributes.count_include_pad)
+        return found
+
+    return _plain(op, attributes)
+
+
+def _adaptive_average_pool(call: RelaxCall, emit: Emit) -> Edge:
+    _require_layout(call, layout=("NCW", "NCHW", "NCDHW"))
+    given, wanted = call.input_types[0].shape[2:], call.outputs[0].shape[2:]
+    if all(extent == 1 for extent in wanted):
+        return emit("GlobalAveragePool", call.inputs, call.outputs, {})
+    if any(whole % part for whole, part in zip(given, wanted, strict=True)):
+        raise UnsupportedOperatorError(
+            f"{call.op} takes {given} to {wanted}: windows of unequal size have no canonical operator, expected an "
+            "output size that divides the input's"
+        )
+    window = tuple(whole // part for whole, part in zip(given, wanted, strict=True))
+    fixed: Attributes = {
+        "ceil_mode": 0,
+        "count_include_pad": 0,
+        "dilations": (1,) * len(window),
+        "kernel_shape": window,
+        "pads": (0,) * (2 * len(window)),
+        "strides": window,
+    }
+    return emit("AveragePool", call.inputs, call.outputs, fixed)
+
+
+def _reduce(op: str) -> Converter:
+    def attributes(call: RelaxCall) -> Attributes:
+        rank = len(call.input_types[0].shape)
+        axes = sorted(axis % rank for axis in call.ints("axis")) or range(rank)
+        return {"axes": tuple(axes), "keepdims": int(call.attributes.keepdims)}
+
+    return _plain(op, attributes)
+
+
+def _arg(op: str) -> Converter:
+    return _plain(op, lambda call: {"axis": call.axis(), "keepdims": int(call.attributes.keepdims)})
+
+
+def _transpose(call: RelaxCall) -> Attributes:
+    rank = len(call.input_types[0].shape)
+    return {"perm": tuple(axis % rank for axis in call.ints("axes")) or tuple(reversed(range(rank)))}
+
+
+def _slice(call: RelaxCall) -> Attributes:
+    rank = len(call.input_types[0].shape)
+    axes, starts, ends, *steps = (tuple(int(item) for item in literal) for literal in call.literals)
+    return {
+        "axes": tuple(axis % rank for axis in axes),
+        "ends": ends,
+        "starts": starts,
+        "steps": steps[0] if steps else (1,) * len(axes),
+    }
+
+
+def _stack(call: RelaxCall, emit: Emit) -> Edge:
+    """ONNX's ConcatFromSequence with new_axis; here a Concat of inputs that gain an axis on the way."""
+    return emit("Concat", call.inputs, call.outputs, {"axis": int(call.attributes.axis), "new_axis": 1})
+
+
+def _layer_norm(call: RelaxCall) -> Attributes:
+    rank = len(call.input_types[0].shape)
+    return {"axis": min(axis % rank for axis in call.ints("axes")), "epsilon": _float32(call.attributes.epsilon)}
+
+
+def _then(first: str, second: str, *, again: bool) -> Converter:
+    """``first`` and then ``second``, which reads the call's input a second time if ``again``."""
+
+    def convert(call: RelaxCall, emit: Emit) -> Edge:
+        middle = emit(first, call.inputs, call.outputs, {})
+        inputs = (*call.inputs, middle) if again else (middle,)
+        return emit(second, inputs, call.outputs, {})
+
+    return convert
+
+
+def _float32(value: object) -> float:
+    """The number as its shortest decimal of at most 7 digits, since Relax shows a float32 with a double's digits."""
+    return float(f"{float(value):.7g}")  # type: ignore[arg-type]
+
+
+_NO_ATTRIBUTES = {
+    "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "asin": "Asin", "asinh": "Asinh", "atan": "Atan",
+    "atanh": "Atanh", "bitwise_and": "BitwiseAnd", "bitwise_not": "BitwiseNot", "bitwise_or": "BitwiseOr",
+    "bitwise_xor": "BitwiseXor", "broadcast_to": "Expand", "ceil": "Ceil", "clip": "Clip", "cos": "Cos",
+    "cosh": "Cosh", "divide": "Div", "equal": "Equal", "erf": "Erf", "exp": "Exp", "floor": "Floor",
+    "greater": "Greater", "greater_equal": "GreaterOrEqual", "isinf": "IsInf", "isnan": "IsNaN", "less": "Less",
+    "less_equal": "LessOrEqual", "log": "Log", "logical_and": "And", "logical_not": "Not", "logical_or": "Or",
+    "logical_xor": "Xor", "matmul": "MatMul", "maximum": "Max", "minimum": "Min", "multiply": "Mul",
+    "negative": "Neg", "nn.dropout": "Dropout", "nn.gelu": "Gelu", "nn.prelu": "PRelu", "nn.relu": "Relu",
+    "nn.relu6": "Clip", "nn.selu": "Selu", "nn.softplus": "Softplus", "power": "Pow", "reshape": "Reshape",
+    "round": "Round", "sigmoid": "Sigmoid", "sign": "Sign", "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt",
+    "subtract": "Sub", "tan": "Tan", "tanh": "Tanh", "where": "Where",
+    # Views of the same bytes, whatever they are called.
+    "expand_dims": "Reshape", "flatten": "Reshape", "nn.batch_flatten": "Reshape", "squeeze": "Reshape",
+}  # fmt: skip
+
+CONVERTERS: Mapping[str, Converter] = {
+    **{f"relax.{name}": _plain(op) for name, op in _NO_ATTRIBUTES.items()},
+    **{f"relax.nn.conv{n}d": _conv("Conv") for n in (1, 2, 3)},
+    **{f"relax.nn.conv{n}d_transpose": _conv("ConvTranspose") for n in (1, 2, 3)},
+    **{f"relax.nn.max_pool{n}d": _pool("MaxPool") for n in (1, 2, 3)},
+    **{f"relax.nn.avg_pool{n}d": _pool("AveragePool") for n in (1, 2, 3)},
+    **{f"relax.nn.adaptive_avg_pool{n}d": _adaptive_average_pool for n in (1, 2, 3)},
+    **{f"relax.{name}": _reduce(f"Reduce{name.capitalize()}") for name in ("max", "mean", "min", "prod", "sum")},
+    "relax.argmax": _arg("ArgMax"),
+    "relax.argmin": _arg("ArgMin"),
+    "relax.astype": _plain("Cast", lambda call: {"to": call.outputs[0].dtype}),
+    "relax.concat": _plain("Concat", lambda call: {"axis": call.axis()}),
+    "relax.cumsum": _plain("CumSum"),
+    "relax.einsum": _plain("Einsum", lambda call: {"equation": str(call.attributes.subscripts)}),
+    "relax.gather_elements": _plain("GatherElements", lambda call: {"axis": call.axis()}),
+    "relax.gather_nd": _plain("GatherND", lambda call: {"batch_dims": int(call.attributes.batch_dims)}),
+    "relax.image.resize2d": _plain("Resize", lambda call: {"mode": _RESIZE_MODES[str(call.attributes.method)]}),
+    "relax.nn.batch_norm": _plain("BatchNormalization", lambda call: {"epsilon": _float32(call.attributes.epsilon)}),
+    "relax.nn.gelu_tanh": _plain("Gelu", lambda call: {"approximate": "tanh"}),
+    "relax.nn.group_norm": _plain(
+        "GroupNormalization",
+        lambda call: {"epsilon": _float32(call.attributes.epsilon), "num_groups": int(call.attributes.num_groups)},
+    ),
+    "relax.nn.instance_norm": _plain(
+        "InstanceNormalization", lambda call: {"epsilon": _float32(call.attributes.epsilon)}
+    ),
+    "relax.nn.layer_norm": _plain("LayerNormalization", _layer_norm),
+    "relax.nn.leakyrelu": _plain("LeakyRelu", lambda call: {"alpha": _float32(call.attributes.alpha)}),
+    "relax.nn.log_softmax": _plain("LogSoftmax", lambda call: {"axis": call.axis()}),
+    "relax.nn.pad": _plain("Pad", lambda call: {"mode": str(call.attributes.pad_mode)}),
+    "relax.nn.silu": _then("Sigmoid", "Mul", again=True),
+    "relax.nn.softmax": _plain("Softmax", lambda call: {"axis": call.axis()}),
+    "relax.permute_dims": _plain("Transpose", _transpose),
+    "relax.rsqrt": _then("Sqrt", "Reciprocal", again=False),
+    "relax.split": _plain("Split", lambda call: {"axis": call.axis()}),
+    "relax.square": lambda call, emit: emit("Mul", (*call.inputs, *call.inputs), call.outputs, {}),
+    "relax.stack": _stack,
+    "relax.strided_slice": _plain("Slice", _slice),
+    "relax.take": _plain("Gather", lambda call: {"axis": call.axis()}),
+    "relax.tile": _plain("Tile"),
+    "relax.topk": _plain("TopK", lambda call: {"axis": call.axis(), "largest": int(call.attributes.largest)}),
+}
+
+_RESIZE_MODES = {"nearest_neighbor": "nearest", "linear": "linear", "cubic": "cubic"}
+
+# TVM's ONNX importer writes these as call_tir from the start: PrimFunc's name without its number -> operator.
+CALL_TIR_OPERATORS: Mapping[str, Converter] = {
+    "maximum": _plain("Max"),
+    "minimum": _plain("Min"),
+    "mirror_pad": _plain("Pad", lambda call: {"mode": "reflect"}),
+    "pad": _plain("Pad", lambda call: {"mode": "constant"}),
+    "replicate_pad": _plain("Pad", lambda call: {"mode": "edge"}),
+    "tile": _plain("Tile"),
+}
