@@ -11,10 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hardware_profiles.errors import ProfileError
 from relay_frontend.errors import FrontendError
+from tvm_narcost import __version__
 from tvm_narcost.errors import NarcostError
 
 __all__ = ["VERBS", "main"]
@@ -45,19 +46,6 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
-class _Version(argparse.Action):
-    """Looks the version up when asked: importlib.metadata would double the time of every `narcost --help`."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **_kwargs: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_args: object, **_kwargs: object) -> NoReturn:
-        from importlib.metadata import version
-
-        print(f"narcost {version('tvm-narcost')}")
-        parser.exit()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -68,9 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: the verb's own, 2 after an error of the user's, 130 after Ctrl-C.
     """
     try:
-        status = _run(sys.argv[1:] if argv is None else list(argv))
-        sys.stdout.flush()  # here, where a closed pipe is still ours to handle
-        return status
+        try:
+            return _run(sys.argv[1:] if argv is None else list(argv))
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is still ours to handle
     except BrokenPipeError:
         # The reader left (`narcost ... | head`). Python flushes stdout once more at exit: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -99,7 +88,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         description="How long a neural network will take on a device, before it runs there.",
         epilog="`narcost VERB --help` tells what a verb takes.",
     )
-    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--version", action="version", version=f"narcost {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     # No option before the verb takes a value, so the first argument that is no option is the verb.
     called = next((argument for argument in argv if not argument.startswith("-")), None)

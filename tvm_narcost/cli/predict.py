@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         predictions = [predictor.predict(model, shapes=shapes) for model in args.models]
         if args.strict:
             _refuse_the_unfamiliar(predictions)
-        measured_ms = [_measured_ms(database, model, shapes, predictions[0].profile) for model in args.models]
+        measured_ms = [_measured_ms(database, prediction) for prediction in predictions]
     if args.json:
         rows = [_document(*pair, args.breakdown) for pair in zip(predictions, measured_ms, strict=True)]
         print(json.dumps(rows, indent=2, allow_nan=False))
@@ -134,15 +134,9 @@ def _existing_database(url: str | None) -> "AbstractContextManager[LatencyDataba
     return open_database(url)
 
 
-def _measured_ms(
-    database: "LatencyDatabase | None", model: str, shapes: dict[str, tuple[int, ...]], profile_id: str
-) -> float | None:
+def _measured_ms(database: "LatencyDatabase | None", prediction: "NetworkPrediction") -> float | None:
     """Median latency that the database has of this very network on this profile, milliseconds."""
-    if database is None:
-        return None
-    from relay_frontend.load import load_graph
-
-    measurement = database.latest(load_graph(model, shapes=shapes).structural_hash(), profile_id)
+    measurement = database.latest(prediction.graph_hash, prediction.profile) if database else None
     return None if measurement is None else statistics.median(measurement.samples_us) / 1e3
 
 
