@@ -65,7 +65,9 @@ def _ids_in(folder: Traversable) -> list[str]:
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError as error:
-        raise ProfileError(f"profile folder {folder}: {error}, expected a readable folder; see NARCOST_PROFILES") from error
+        raise ProfileError(
+            f"profile folder {folder}: {error}, expected a readable folder; set NARCOST_PROFILES to one"
+        ) from error
     stems = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
     return [stem for stem in stems if _ID.fullmatch(stem)]
 

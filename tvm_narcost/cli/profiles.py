@@ -61,7 +61,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([_to_json(profile) for profile in profiles], indent=2))
         return 0
-    rows = [("ID", "RUNTIME", "THREADS", "CORES", "FLOAT32 GFLOP/S")]
+    rows: list[tuple[str, ...]] = [("ID", "RUNTIME", "THREADS", "CORES", "FLOAT32 GFLOP/S")]
     for profile in profiles:
         device, runtime = profile.device, profile.runtime
         peak = dict(device.peak_gflops)["float32"]

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["probe"]
 _MATMUL_EXTENTS = (256, 384, 512)  # of square matrices: three of float32 fit into 1 to 3 MiB
 _REDUCED_ROWS = 32
 _SHIFT_BYTES = 64  # each reduced row starts one cache line after the one before
+_PAGE_BYTES = 4096
 
 
 def probe(
@@ -89,7 +91,7 @@ def _pinned(cores: Sequence[int]) -> Iterator[None]:
 
 
 def _times_us(work: Callable[[], object], budget_s: float) -> list[float]:
-    """Times of single runs after one second's share of warm-up, microseconds; at least three."""
+    """Times of single runs after one that warms up, microseconds; at least three."""
     work()
     end_ns = time.perf_counter_ns() + int(budget_s * 1e9)
     times: list[float] = []
@@ -113,7 +115,6 @@ def _onnxruntime() -> Any:
 
 def _session(op: str, inputs: dict[str, np.ndarray], weights: dict[str, np.ndarray], out: str, threads: int) -> Any:
     """A session of one operator; ``out`` is numpy's name of the result's dtype."""
-    import onnx
     from onnx import helper, numpy_helper
 
     def value(name: str, array: np.ndarray) -> Any:
@@ -123,7 +124,7 @@ def _session(op: str, inputs: dict[str, np.ndarray], weights: dict[str, np.ndarr
     node = helper.make_node(op, [*inputs, *weights], ["y"])
     initializers = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     graph = helper.make_graph([node], "probe", [value(*item) for item in inputs.items()], [result], initializers)
-    model = helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     runtime = _onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -149,8 +150,7 @@ def _matmul_gflops(dtype: str, op: str, out: str, budget_s: float) -> float:
             else (rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape).astype(dtype))
         )
         session = _session(op, {"a": left}, {"b": right}, out, threads=1)
-        feeds = {"a": left}
-        fastest_us = min(_times_us(lambda run=session.run, feeds=feeds: run(None, feeds), budget_s))  # type: ignore[misc]
+        fastest_us = min(_times_us(partial(session.run, None, {"a": left}), budget_s))
         best = max(best, 2 * extent**3 / fastest_us / 1e3)
     return round(best, 1)
 
@@ -177,8 +177,9 @@ def _measure_bandwidths(device: DeviceDescription, budget_s: float) -> tuple[tup
 def _stream_gb_s(total_bytes: int, budget_s: float) -> float:
     """The best of a copy and of a running maximum over a working set of ``total_bytes``."""
     items = total_bytes // 8  # two float32 buffers
-    target = np.ones(items, np.float32)
-    source = np.ones(items + _REDUCED_ROWS * _SHIFT_BYTES // 4, np.float32)
+    shift = _SHIFT_BYTES // 4
+    target = _aligned_ones(items, 0)
+    source = _aligned_ones(items + _REDUCED_ROWS * shift, _PAGE_BYTES // 4)
     # One call passes many times over the same buffer, so that the call's own time does not count in L1. Rows that
     # are shifted by a line, not equal, keep numpy from taking the rows for the innermost loop.
     rows = np.lib.stride_tricks.as_strided(source, (_REDUCED_ROWS, items), (_SHIFT_BYTES, 4))
@@ -188,12 +189,22 @@ def _stream_gb_s(total_bytes: int, budget_s: float) -> float:
     return max(8 * items / copy_us, reduced_bytes / reduce_us) / 1e3
 
 
+def _aligned_ones(items: int, offset_bytes: int) -> np.ndarray:
+    """float32 ones that start ``offset_bytes`` behind a page.
+
+    Unaligned vectors cost up to a third of L2's bandwidth, and equal page offsets of what is read and what is
+    written make loads wait for stores; where malloc puts a buffer would decide over the result.
+    """
+    block = np.ones(items + 2 * _PAGE_BYTES // 4, np.float32)
+    start = ((-block.ctypes.data) % _PAGE_BYTES + offset_bytes) // 4
+    return block[start : start + items]
+
+
 def _probe_onnxruntime(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
     """The runtime's facts, and the median time of a network of one Relu over one element."""
     value = np.ones(1, np.float32)
     session = _session("Relu", {"x": value}, {}, "float32", threads)
-    feeds = {"x": value}
-    overhead_us = float(np.median(_times_us(lambda: session.run(None, feeds), budget_s)))
+    overhead_us = float(np.median(_times_us(partial(session.run, None, {"x": value}), budget_s)))
     facts = RuntimeFacts("onnxruntime", _onnxruntime().__version__, threads, planner="onnxruntime")
     return facts, overhead_us
 
@@ -217,8 +228,7 @@ def _probe_tvm(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
     executable = tvm.compile(builder.get(), target=tvm.target.Target(target))
     machine = relax.VirtualMachine(executable, tvm.cpu())
     value = tvm.runtime.tensor(np.ones(1, np.float32))
-    main = machine["main"]
-    overhead_us = float(np.median(_times_us(lambda: main(value), budget_s)))
+    overhead_us = float(np.median(_times_us(partial(machine["main"], value), budget_s)))
     text = json.dumps(target, separators=(",", ":"))
     return RuntimeFacts("tvm", tvm.__version__, threads, planner="tvm", tvm_target=text), overhead_us
 
