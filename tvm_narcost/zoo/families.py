@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from tvm_narcost.errors import ZooError
 from tvm_narcost.zoo.builder import GraphBuilder
 from tvm_narcost.zoo.classic import build_alexnet, build_squeezenet, build_vgg
+from tvm_narcost.zoo.inception import build_googlenet
+from tvm_narcost.zoo.mobile import build_efficientnet, build_mnasnet, build_mobilenet_v2, build_mobilenet_v3
+from tvm_narcost.zoo.nasbench201 import build_nasbench201
 from tvm_narcost.zoo.residual import build_regnet, build_resnet
 from tvm_narcost.zoo.spelling import draw_spelling
 
@@ -45,8 +48,14 @@ class Family:
 _ALL = (
     Family("alexnet", "AlexNet, ZFNet: large kernels, LRN, big fully connected layers", build_alexnet),
     Family("vgg", "VGG-11 to VGG-19 and thinner ones", build_vgg),
+    Family("googlenet", "GoogLeNet: Inception v1 with LRN, v2 with batch normalisation", build_googlenet),
     Family("resnet", "ResNet of basic or bottleneck blocks, ResNeXt, wide, with squeeze-excitation", build_resnet),
     Family("squeezenet", "SqueezeNet 1.0 and 1.1: fire modules", build_squeezenet),
+    Family("mobilenet_v2", "MobileNetV2 inverted residuals, now and then MobileNetV1", build_mobilenet_v2),
+    Family("mobilenet_v3", "MobileNetV3 large and small: hard swish, squeeze-excitation", build_mobilenet_v3),
+    Family("mnasnet", "MnasNet-A1 and B1", build_mnasnet),
+    Family("efficientnet", "EfficientNet with swish and squeeze-excitation, and Lite", build_efficientnet),
+    Family("nasbench201", "random cells in the NAS-Bench-201 skeleton", build_nasbench201),
     Family("regnet", "RegNetX and RegNetY", build_regnet),
 )
 
