@@ -17,7 +17,7 @@ FLOPs, by category:
 - elementwise, activation: 1 an output element, whatever the function; Sum, Max, Min of n inputs n - 1; a bias, gate or
   split that is part of the operator 1 more.
 - quantization: 2 an element; DynamicQuantizeLinear 4 (two more for the range).
-- resize: 2 a tap: none for nearest, 2 taps (linear) or 4 (cubic) along each axis that changes.
+- resize: 2 a tap: none for nearest, 2 taps (linear) or 4 (cubic) along each axis that changes; AffineGrid 6 an element.
 - data_movement, view, layout, control: 0. other: 1 an output element, a mere placeholder.
 
 Bytes are those of dense tensors, each input and output touched once:
@@ -33,7 +33,7 @@ from functools import lru_cache
 from relay_frontend.errors import InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.flops import FLOPS_RULES
 from relay_frontend.graph import PARAMETER, AttributeValue, OpGraph, OpNode, TensorType
-from relay_frontend.ops import OPERATORS, OperatorSpec, operator_category
+from relay_frontend.ops import OPERATORS, OperatorSpec, operator_spec
 
 __all__ = ["GraphCost", "OperatorCost", "graph_cost", "operator_cost"]
 
@@ -91,11 +91,7 @@ def operator_cost(graph: OpGraph, index: int) -> OperatorCost:
         InvalidGraphError: its inputs, types or attributes do not fit the operator.
     """
     node = graph.nodes[index]
-    spec = OPERATORS.get(node.op)
-    if spec is None:
-        operator_category(node.op)  # raises
-        raise UnsupportedOperatorError(node.op)
-    return OperatorCost(*_count_node(graph, index, node, spec))
+    return OperatorCost(*_count_node(graph, index, node, operator_spec(node.op)))
 
 
 def graph_cost(graph: OpGraph, *, strict: bool = True) -> GraphCost:

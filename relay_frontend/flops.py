@@ -16,16 +16,15 @@ Attributes = Mapping[str, AttributeValue]
 Types = Sequence[TensorType]
 FlopsRule = Callable[[Attributes, Types, Types], tuple[int, int]]
 
-_CHANNELS_LAST = {"NhwcConv", "NhwcFusedConv", "NhwcMaxPool"}
-
 
 def _integers(attributes: Attributes, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
     value = attributes.get(name)
     if value is None or value == ():
         return default
-    if not isinstance(value, tuple) or len(value) != len(default):
+    integers = tuple(item for item in value if isinstance(item, int)) if isinstance(value, tuple) else ()
+    if integers != value or len(integers) != len(default):
         raise ValueError(f"attribute {name} is {value!r}, expected {len(default)} integers")
-    return tuple(int(extent) for extent in value)
+    return integers
 
 
 def _integer(attributes: Attributes, name: str, default: int) -> int:
@@ -56,7 +55,7 @@ def _window(
 
 def _fused(attributes: Attributes, output: TensorType) -> int:
     """FLOPs of what a runtime fused behind a convolution or a product: an activation, a residual sum."""
-    count = int(attributes.get("activation", "") not in ("", 0)) + _integer(attributes, "fused_sum", 0)
+    count = int(attributes.get("activation", "") not in ("", "none")) + _integer(attributes, "fused_sum", 0)
     return count * output.elements
 
 
@@ -93,8 +92,8 @@ def _deformable_convolution(attributes: Attributes, inputs: Types, outputs: Type
 
 
 def _causal_convolution(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
-    """2 x MAC, depthwise over the last axis of the weight; the state stands where padding would be."""
-    return 2 * outputs[0].elements * inputs[1].shape[-1] + _fused(attributes, outputs[0]), 0
+    """2 x MAC, depthwise: the weight is [C, 1, kernel...]; the state stands where padding would be."""
+    return 2 * outputs[0].elements * prod(inputs[1].shape[2:]) + _fused(attributes, outputs[0]), 0
 
 
 def _pooling(*, channels_last: bool = False) -> FlopsRule:
@@ -166,8 +165,12 @@ def _attention(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[i
         query_width, value_width = heads * query.shape[-1], heads * value_head
     else:
         batch, length, value_width = output.shape
-        packed = projected or len(query.shape) == 5 or len(inputs) < 2
+        # GroupQueryAttention (the one with both attributes) has heads of one width, and its query may hold all three.
+        grouped = "num_heads" in attributes and "kv_num_heads" in attributes
+        packed = grouped or projected or len(query.shape) == 5 or len(inputs) < 2
         query_width = value_width if packed else query.shape[-1]
+        if projected:
+            query_width = _integers(attributes, "qkv_hidden_sizes", (query_width,) * 3)[0]
         heads = max(_integer(attributes, name, 0) for name in ("num_heads", "q_num_heads")) or 1
     total = _attended_length(inputs, outputs, length, projected)
     flops = 2 * batch * length * total * (query_width + value_width) + 5 * batch * heads * length * total
@@ -262,7 +265,7 @@ FLOPS_RULES: dict[str, FlopsRule] = {
     **dict.fromkeys(
         (
             "Attention", "MultiHeadAttention", "GroupQueryAttention", "DecoderMaskedMultiHeadAttention",
-            "DecoderMaskedSelfAttention", "SparseAttention", "LongformerAttention", "QAttention", "FlexAttention",
+            "DecoderMaskedSelfAttention", "QAttention", "FlexAttention",
         ),
         _attention,
     ),

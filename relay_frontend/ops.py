@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from relay_frontend.errors import UnsupportedOperatorError
 
-__all__ = ["CATEGORIES", "OPERATORS", "Category", "OperatorSpec", "is_known", "operator_category"]
+__all__ = ["CATEGORIES", "OPERATORS", "Category", "OperatorSpec", "is_known", "operator_category", "operator_spec"]
 
 Category = Literal[
     "convolution", "matmul", "pooling", "normalization", "softmax", "reduction", "elementwise", "activation",
@@ -72,8 +72,7 @@ _NAMES: dict[Category, str] = {
     "layout": "ReorderInput ReorderOutput",
     "resize": "Resize Upsample GridSample AffineGrid RoiAlign CropAndResize",
     "attention": """Attention MultiHeadAttention GroupQueryAttention DecoderMaskedMultiHeadAttention
-        DecoderMaskedSelfAttention PackedAttention PackedMultiHeadAttention SparseAttention LongformerAttention
-        QAttention LinearAttention FlexAttention""",
+        DecoderMaskedSelfAttention QAttention LinearAttention FlexAttention""",
     "recurrent": "LSTM GRU RNN DynamicQuantizeLSTM",
     "quantization": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QuantizeBFP DequantizeBFP",
     "control": """If Loop Scan Optional OptionalGetElement OptionalHasElement SequenceAt SequenceConstruct
@@ -93,7 +92,7 @@ _OPERATOR_FLOPS = {
     "SkipLayerNormalization": 8, "SkipSimplifiedLayerNormalization": 5, "SkipGroupNorm": 8,
     "EmbedLayerNormalization": 9, "QEmbedLayerNormalization": 9, "MeanVarianceNormalization": 5,
     "Hardmax": 1, "BiasSoftmax": 6, "RotaryEmbedding": 3, "ComplexMul": 3, "ComplexMulConj": 3,
-    "BiasGelu": 2, "BiasSplitGelu": 3, "SwiGLU": 2, "ScaledSiLU": 2, "DynamicQuantizeLinear": 4,
+    "BiasGelu": 2, "BiasSplitGelu": 3, "SwiGLU": 2, "ScaledSiLU": 2, "DynamicQuantizeLinear": 4, "AffineGrid": 6,
 }  # fmt: skip
 
 _DATA_INPUTS = {
@@ -135,16 +134,25 @@ def is_known(op: str) -> bool:
     return op in OPERATORS
 
 
+def operator_spec(op: str) -> OperatorSpec:
+    """The row of ``op``.
+
+    Raises:
+        UnsupportedOperatorError: the table does not have it.
+    """
+    spec = OPERATORS.get(op)
+    if spec is None:
+        raise UnsupportedOperatorError(
+            f"operator {op!r} is not in the operator table, expected one of its {len(OPERATORS)} canonical names "
+            "(ONNX's): add it to relay_frontend/ops.py or export the network without it"
+        )
+    return spec
+
+
 def operator_category(op: str) -> Category:
     """The category of ``op``.
 
     Raises:
         UnsupportedOperatorError: the table does not have it.
     """
-    try:
-        return OPERATORS[op].category
-    except KeyError:
-        raise UnsupportedOperatorError(
-            f"operator {op!r} is not in the operator table, expected one of its {len(OPERATORS)} canonical names "
-            "(ONNX's): add it to relay_frontend/ops.py or export the network without it"
-        ) from None
+    return operator_spec(op).category
