@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
@@ -15,11 +15,11 @@ from tvm_narcost.database.tables import Fingerprint, KernelTimes, MeasurementRow
 __all__ = ["read_latest", "read_records"]
 
 
-def read_latest(connection: Connection, graph_hash: str, profile_id: str) -> Measurement | None:
-    """The newest measurement of a network that did not fail."""
+def read_latest(connection: Connection, belongs: ColumnElement[bool], profile_id: str) -> Measurement | None:
+    """The newest measurement that ``belongs`` is true of and that did not fail."""
     query = (
         _measurements()
-        .where(Network.graph_hash == graph_hash, MeasurementRow.profile_id == profile_id)
+        .where(belongs, MeasurementRow.profile_id == profile_id)
         .where(MeasurementRow.verdict != "failed")
         .order_by(MeasurementRow.id.desc())
     )

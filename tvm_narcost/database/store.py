@@ -94,24 +94,16 @@ class LatencyDatabase:
             profile_id: ``DEVICE.RUNTIME``.
             count_failed: whether a failed one counts.
         """
-        if isinstance(source, str):
-            network = select(Network.id).where(Network.graph_hash == source)
-            belongs: ColumnElement[bool] = MeasurementRow.network_id.in_(network)
-        else:
-            found = select(Source.id, Source.network_id).where(Source.key == source_key(source)).subquery()
-            belongs = MeasurementRow.source_id.in_(select(found.c.id)) | MeasurementRow.network_id.in_(
-                select(found.c.network_id)
-            )
-        query = select(MeasurementRow.id).where(MeasurementRow.profile_id == profile_id, belongs)
+        query = select(MeasurementRow.id).where(MeasurementRow.profile_id == profile_id, _belongs_to(source))
         if not count_failed:
             query = query.where(MeasurementRow.verdict != "failed")
         with typed_errors(self._engine), reading(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 
-    def latest(self, graph_hash: str, profile_id: str) -> Measurement | None:
-        """The newest measurement of a network that did not fail, under whichever plan; None when there is none."""
+    def latest(self, source: Mapping[str, Any] | str, profile_id: str) -> Measurement | None:
+        """The newest measurement of a source or graph hash that did not fail, under any plan; None where none did."""
         with typed_errors(self._engine), reading(self._engine) as connection:
-            return read_latest(connection, graph_hash, profile_id)
+            return read_latest(connection, _belongs_to(source), profile_id)
 
     def records(self, profile_id: str, *, families: Iterable[str] | None = None) -> Iterator[LatencyRecord]:
         """The current measurements of a profile that did not fail, in the order in which they were added.
@@ -165,6 +157,15 @@ class LatencyDatabase:
                 for profile, family, stable, noisy, failed in connection.execute(by_family)
             )
         return DatabaseStats(self.url, HEAD, _file_bytes(self._engine), rows, families)
+
+
+def _belongs_to(source: Mapping[str, Any] | str) -> ColumnElement[bool]:
+    """Whether a measurement is of a source document, or of another source of the same network; or of a graph hash."""
+    if isinstance(source, str):
+        network = select(Network.id).where(Network.graph_hash == source)
+        return MeasurementRow.network_id.in_(network)
+    found = select(Source.id, Source.network_id).where(Source.key == source_key(source)).subquery()
+    return MeasurementRow.source_id.in_(select(found.c.id)) | MeasurementRow.network_id.in_(select(found.c.network_id))
 
 
 def _file_bytes(engine: Engine) -> int:

@@ -1,0 +1,174 @@
+"""narcost profile: measure networks here, into a latency database."""
+
+import argparse
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvm_narcost.cli.predict import DEFAULT_PROFILE, parse_shape
+from tvm_narcost.cli.tables import aligned, milliseconds
+from tvm_narcost.errors import NarcostError
+
+if TYPE_CHECKING:
+    from tvm_narcost.database.store import LatencyDatabase
+    from tvm_narcost.measure.collect import CollectReport, Outcome
+    from tvm_narcost.measure.sources import Source
+
+__all__ = ["add_arguments", "parse_duration_s", "run"]
+
+INTERRUPTED = 130
+FAILURES_SHOWN = 5
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    parser.epilog = (
+        "Each network is stored as soon as it is measured. Stop when you like; the same command goes on from there."
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="ONNX file")
+    parser.add_argument("--zoo", metavar="FAMILY[,FAMILY]", help="families of generated networks, or all")
+    parser.add_argument(
+        "--count", type=_positive, default=10, metavar="N", help="networks of each family (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--first-seed", type=int, default=0, metavar="N", help="seed of the first of each family (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--profile", default=DEFAULT_PROFILE, metavar="ID", help="hardware profile (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--database", metavar="URL", help="path or URL (default: $NARCOST_DATABASE, else a file of your own)"
+    )
+    parser.add_argument(
+        "--budget", type=parse_duration_s, metavar="20m", help="begin no other network after this time (s, m, h)"
+    )
+    parser.add_argument(
+        "--shape",
+        dest="shapes",
+        action="append",
+        default=[],
+        type=parse_shape,
+        metavar="NAME=1x3x224x224",
+        help="shape of an input whose dimensions the models leave open; may be repeated",
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="measure again what failed before")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure what the database does not have yet, and say what came of it."""
+    from hardware_profiles import load_profile
+    from tvm_narcost.database import open_database
+    from tvm_narcost.measure.collect import collect
+
+    sources = _sources(args)
+    profile = load_profile(args.profile)
+    with open_database(args.database) as database:
+        with _ProgressBar(len(sources)) as bar:
+            report = collect(
+                sources,
+                profile,
+                database,
+                budget_s=args.budget,
+                progress=bar.show,
+                retry_failed=args.retry_failed,
+            )
+        print(_summary(report, database, profile.id))
+        if args.models:
+            print(_latencies([source for source in sources if source.family == "file"], database, profile.id))
+    return INTERRUPTED if report.ended == "interrupted" else 0
+
+
+def parse_duration_s(text: str) -> float:
+    """Seconds, out of ``90``, ``90s``, ``20m`` or ``1.5h``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text, flags=re.ASCII)
+    if found is None or float(found[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 90s, 20m or 1.5h")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"\d+", text, flags=re.ASCII) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
+    return int(text)
+
+
+def _sources(args: argparse.Namespace) -> "list[Source]":
+    from tvm_narcost.measure.sources import FileSource, zoo_sources
+
+    if not args.models and args.zoo is None:
+        raise NarcostError("nothing to measure; give model files, or --zoo FAMILY --count N")
+    shapes = dict(args.shapes)
+    files = [FileSource.of(Path(model), shapes) for model in args.models]
+    if args.zoo is None:
+        return [*files]
+    return [*files, *zoo_sources(_families(args.zoo), args.count, args.first_seed)]
+
+
+def _families(text: str) -> list[str]:
+    from tvm_narcost.zoo import FAMILIES
+
+    if text == "all":
+        return list(FAMILIES)
+    names = text.split(",")
+    unknown = sorted(set(names) - set(FAMILIES))
+    if unknown:
+        raise NarcostError(
+            f"--zoo: unknown families {', '.join(unknown)}, expected some of {', '.join(FAMILIES)}, or all"
+        )
+    return list(dict.fromkeys(names))
+
+
+class _ProgressBar:
+    """tqdm on stderr, with what went wrong above it."""
+
+    def __init__(self, total: int) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, unit="net", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
+        self._counts = {"stable": 0, "noisy": 0, "failed": 0, "skipped": 0}
+
+    def __enter__(self) -> "_ProgressBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def show(self, source: "Source", outcome: "Outcome", reason: str) -> None:
+        """Take in one network."""
+        self._counts[outcome] += 1
+        if outcome == "failed":
+            self._bar.write(f"{source.name}: failed: {reason}", file=sys.stderr)
+        self._bar.set_postfix_str(", ".join(f"{count} {name}" for name, count in self._counts.items() if count))
+        self._bar.update()
+
+
+def _summary(report: "CollectReport", database: "LatencyDatabase", profile_id: str) -> str:
+    counts = ((report.stable, "stable"), (report.noisy, "noisy"), (report.failed, "failed"))
+    measured = ", ".join(f"{count} {verdict}" for count, verdict in counts if count) or "nothing new"
+    lines = [
+        f"profile {profile_id}: {measured}; {report.skipped} were measured before; {report.elapsed_s:.0f} s; "
+        f"database {database.url}"
+    ]
+    shown = report.failures[-FAILURES_SHOWN:]
+    lines += [f"failed: {name}: {reason}" for name, reason in shown]
+    if len(report.failures) > len(shown):
+        lines.append(f"and {len(report.failures) - len(shown)} more failed")
+    if report.ended != "done":
+        why = "the budget is spent" if report.ended == "budget" else "interrupted"
+        lines.append(f"{why}: the same command goes on from here")
+    return "\n".join(lines)
+
+
+def _latencies(files: "list[Source]", database: "LatencyDatabase", profile_id: str) -> str:
+    rows = [["model", "median ms", "samples", "verdict"]]
+    for source in files:
+        found = database.latest(source.document(), profile_id)
+        if found is None:
+            rows.append([source.name, "-", "0", "not measured"])
+        else:
+            median_ms = milliseconds(statistics.median(found.samples_us) / 1e3)
+            rows.append([source.name, median_ms, str(len(found.samples_us)), found.verdict])
+    return "\n" + aligned(rows, left=(0, 3))
