@@ -74,7 +74,7 @@ def _conv(op: str) -> Converter:
             "pads": call.ints("padding"),
             "strides": call.ints("strides"),
         }
-        if op == "ConvTranspose" and any(call.ints("output_padding")):
+        if op == "ConvTranspose":
             found["output_padding"] = call.ints("output_padding")
         return found
 
@@ -142,14 +142,40 @@ def _transpose(call: RelaxCall) -> Attributes:
 
 
 def _slice(call: RelaxCall) -> Attributes:
-    rank = len(call.input_types[0].shape)
-    axes, starts, ends, *steps = (tuple(int(item) for item in literal) for literal in call.literals)
+    """Axes in order, bounds within the extent, axes that are taken whole left out: as the ONNX reader has it."""
+    shape = call.input_types[0].shape
+    axes, starts, ends, *rest = (tuple(int(item) for item in literal) for literal in call.literals)
+    steps = rest[0] if rest else (1,) * len(axes)
+    windows = []
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        extent = shape[axis]
+        low, high, stride = slice(start, end, step).indices(extent)
+        if (low, high, stride) != (0, extent, 1):
+            windows.append((axis % len(shape), low, -1 if step < 0 and end < -extent else high, stride))
+    windows.sort()
     return {
-        "axes": tuple(axis % rank for axis in axes),
-        "ends": ends,
-        "starts": starts,
-        "steps": steps[0] if steps else (1,) * len(axes),
+        name: tuple(window[position] for window in windows)
+        for position, name in enumerate(("axes", "starts", "ends", "steps"))
     }
+
+
+def _split(call: RelaxCall) -> Attributes:
+    axis = call.axis()
+    return {"axis": axis, "split": tuple(kind.shape[axis] for kind in call.outputs)}
+
+
+def _pad(call: RelaxCall) -> Attributes:
+    """Relax has (before, after) an axis; ONNX all befores and then all afters."""
+    widths = call.ints("pad_width")
+    return {
+        "mode": str(call.attributes.pad_mode),
+        "pads": widths[::2] + widths[1::2],
+        "value": float(call.attributes.pad_value),
+    }
+
+
+def _output_shape(call: RelaxCall) -> Attributes:
+    return {"shape": call.outputs[0].shape}
 
 
 def _stack(call: RelaxCall, emit: Emit) -> Edge:
@@ -157,9 +183,17 @@ def _stack(call: RelaxCall, emit: Emit) -> Edge:
     return emit("Concat", call.inputs, call.outputs, {"axis": int(call.attributes.axis), "new_axis": 1})
 
 
+def _batch_norm(call: RelaxCall) -> Attributes:
+    if int(call.attributes.axis) != 1:
+        raise UnsupportedOperatorError(
+            f"{call.op} has axis {call.attributes.axis}, expected 1: read the module before its layouts are rewritten"
+        )
+    return {"epsilon": float(call.attributes.epsilon), "training_mode": int(call.attributes.training)}
+
+
 def _layer_norm(call: RelaxCall) -> Attributes:
     rank = len(call.input_types[0].shape)
-    return {"axis": min(axis % rank for axis in call.ints("axes")), "epsilon": _float32(call.attributes.epsilon)}
+    return {"axis": min(axis % rank for axis in call.ints("axes")), "epsilon": float(call.attributes.epsilon)}
 
 
 def _then(first: str, second: str, *, again: bool) -> Converter:
@@ -173,26 +207,21 @@ def _then(first: str, second: str, *, again: bool) -> Converter:
     return convert
 
 
-def _float32(value: object) -> float:
-    """The number as its shortest decimal of at most 7 digits, since Relax shows a float32 with a double's digits."""
-    return float(f"{float(value):.7g}")  # type: ignore[arg-type]
-
-
 _NO_ATTRIBUTES = {
     "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "asin": "Asin", "asinh": "Asinh", "atan": "Atan",
     "atanh": "Atanh", "bitwise_and": "BitwiseAnd", "bitwise_not": "BitwiseNot", "bitwise_or": "BitwiseOr",
-    "bitwise_xor": "BitwiseXor", "broadcast_to": "Expand", "ceil": "Ceil", "clip": "Clip", "cos": "Cos",
+    "bitwise_xor": "BitwiseXor", "ceil": "Ceil", "cos": "Cos",
     "cosh": "Cosh", "divide": "Div", "equal": "Equal", "erf": "Erf", "exp": "Exp", "floor": "Floor",
     "greater": "Greater", "greater_equal": "GreaterOrEqual", "isinf": "IsInf", "isnan": "IsNaN", "less": "Less",
     "less_equal": "LessOrEqual", "log": "Log", "logical_and": "And", "logical_not": "Not", "logical_or": "Or",
     "logical_xor": "Xor", "matmul": "MatMul", "maximum": "Max", "minimum": "Min", "multiply": "Mul",
     "negative": "Neg", "nn.dropout": "Dropout", "nn.gelu": "Gelu", "nn.prelu": "PRelu", "nn.relu": "Relu",
-    "nn.relu6": "Clip", "nn.selu": "Selu", "nn.softplus": "Softplus", "power": "Pow", "reshape": "Reshape",
+    "nn.selu": "Selu", "nn.softplus": "Softplus", "power": "Pow",
     "round": "Round", "sigmoid": "Sigmoid", "sign": "Sign", "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt",
     "subtract": "Sub", "tan": "Tan", "tanh": "Tanh", "where": "Where",
-    # Views of the same bytes, whatever they are called.
-    "expand_dims": "Reshape", "flatten": "Reshape", "nn.batch_flatten": "Reshape", "squeeze": "Reshape",
 }  # fmt: skip
+
+_RESIZE_MODES = {"nearest_neighbor": "nearest", "linear": "linear", "cubic": "cubic"}
 
 CONVERTERS: Mapping[str, Converter] = {
     **{f"relax.{name}": _plain(op) for name, op in _NO_ATTRIBUTES.items()},
@@ -202,33 +231,41 @@ CONVERTERS: Mapping[str, Converter] = {
     **{f"relax.nn.avg_pool{n}d": _pool("AveragePool") for n in (1, 2, 3)},
     **{f"relax.nn.adaptive_avg_pool{n}d": _adaptive_average_pool for n in (1, 2, 3)},
     **{f"relax.{name}": _reduce(f"Reduce{name.capitalize()}") for name in ("max", "mean", "min", "prod", "sum")},
+    # Views of the same bytes, whatever they are called.
+    **{
+        f"relax.{name}": _plain("Reshape", _output_shape)
+        for name in ("expand_dims", "flatten", "nn.batch_flatten", "reshape", "squeeze")
+    },
     "relax.argmax": _arg("ArgMax"),
     "relax.argmin": _arg("ArgMin"),
     "relax.astype": _plain("Cast", lambda call: {"to": call.outputs[0].dtype}),
+    "relax.broadcast_to": _plain("Expand", _output_shape),
+    "relax.clip": _plain(
+        "Clip", lambda call: dict(zip(("min", "max"), map(float, sum(call.literals, ())), strict=True))
+    ),
     "relax.concat": _plain("Concat", lambda call: {"axis": call.axis()}),
     "relax.cumsum": _plain("CumSum"),
     "relax.einsum": _plain("Einsum", lambda call: {"equation": str(call.attributes.subscripts)}),
     "relax.gather_elements": _plain("GatherElements", lambda call: {"axis": call.axis()}),
     "relax.gather_nd": _plain("GatherND", lambda call: {"batch_dims": int(call.attributes.batch_dims)}),
     "relax.image.resize2d": _plain("Resize", lambda call: {"mode": _RESIZE_MODES[str(call.attributes.method)]}),
-    "relax.nn.batch_norm": _plain("BatchNormalization", lambda call: {"epsilon": _float32(call.attributes.epsilon)}),
+    "relax.nn.batch_norm": _plain("BatchNormalization", _batch_norm),
     "relax.nn.gelu_tanh": _plain("Gelu", lambda call: {"approximate": "tanh"}),
     "relax.nn.group_norm": _plain(
         "GroupNormalization",
-        lambda call: {"epsilon": _float32(call.attributes.epsilon), "num_groups": int(call.attributes.num_groups)},
+        lambda call: {"epsilon": float(call.attributes.epsilon), "num_groups": int(call.attributes.num_groups)},
     ),
-    "relax.nn.instance_norm": _plain(
-        "InstanceNormalization", lambda call: {"epsilon": _float32(call.attributes.epsilon)}
-    ),
+    "relax.nn.instance_norm": _plain("InstanceNormalization", lambda call: {"epsilon": float(call.attributes.epsilon)}),
     "relax.nn.layer_norm": _plain("LayerNormalization", _layer_norm),
-    "relax.nn.leakyrelu": _plain("LeakyRelu", lambda call: {"alpha": _float32(call.attributes.alpha)}),
+    "relax.nn.leakyrelu": _plain("LeakyRelu", lambda call: {"alpha": float(call.attributes.alpha)}),
     "relax.nn.log_softmax": _plain("LogSoftmax", lambda call: {"axis": call.axis()}),
-    "relax.nn.pad": _plain("Pad", lambda call: {"mode": str(call.attributes.pad_mode)}),
+    "relax.nn.pad": _plain("Pad", _pad),
+    "relax.nn.relu6": _plain("Clip", lambda call: {"max": 6.0, "min": 0.0}),
     "relax.nn.silu": _then("Sigmoid", "Mul", again=True),
     "relax.nn.softmax": _plain("Softmax", lambda call: {"axis": call.axis()}),
     "relax.permute_dims": _plain("Transpose", _transpose),
     "relax.rsqrt": _then("Sqrt", "Reciprocal", again=False),
-    "relax.split": _plain("Split", lambda call: {"axis": call.axis()}),
+    "relax.split": _plain("Split", _split),
     "relax.square": lambda call, emit: emit("Mul", (*call.inputs, *call.inputs), call.outputs, {}),
     "relax.stack": _stack,
     "relax.strided_slice": _plain("Slice", _slice),
@@ -236,8 +273,6 @@ CONVERTERS: Mapping[str, Converter] = {
     "relax.tile": _plain("Tile"),
     "relax.topk": _plain("TopK", lambda call: {"axis": call.axis(), "largest": int(call.attributes.largest)}),
 }
-
-_RESIZE_MODES = {"nearest_neighbor": "nearest", "linear": "linear", "cubic": "cubic"}
 
 # TVM's ONNX importer writes these as call_tir from the start: PrimFunc's name without its number -> operator.
 CALL_TIR_OPERATORS: Mapping[str, Converter] = {

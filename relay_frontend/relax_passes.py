@@ -70,16 +70,17 @@ class _View:
 
 
 Rule = Callable[[_View, int], _Match | None]
+Allowed = Callable[[tuple[int, ...], OpNode | None], bool]
 
 
 def normalise_relax(
-    graph: OpGraph, allowed: Callable[[tuple[int, ...]], bool] = lambda nodes: True
+    graph: OpGraph, allowed: Allowed = lambda nodes, becomes: True
 ) -> tuple[OpGraph, tuple[int | None, ...]]:
     """Apply every rule, in the order of the table above; outputs and parameters that nobody reads go.
 
     Args:
         graph: as read by ``read_relax``.
-        allowed: whether these nodes of ``graph`` may become one.
+        allowed: whether these nodes of ``graph`` may become that one, or None: nothing.
 
     Returns:
         The new graph, and for each node of ``graph`` the new node that stands for it; None where it went.
@@ -96,7 +97,7 @@ def normalise_relax(
 
 
 def _apply(
-    rule: Rule, graph: OpGraph, origins: list[tuple[int, ...]], allowed: Callable[[tuple[int, ...]], bool]
+    rule: Rule, graph: OpGraph, origins: list[tuple[int, ...]], allowed: Allowed
 ) -> tuple[OpGraph, list[tuple[int, ...]]]:
     view = _View(graph)
     matches: dict[int, _Match] = {}
@@ -105,7 +106,7 @@ def _apply(
         match = rule(view, index)
         if match is None or absorbed.intersection(match.nodes):
             continue
-        if allowed(tuple(old for node in match.nodes for old in origins[node])):
+        if allowed(tuple(old for node in match.nodes for old in origins[node]), match.node):
             matches[index] = match
             absorbed.update(match.nodes)
     if not matches:
@@ -244,9 +245,13 @@ def _join_softmax(view: _View, index: int) -> _Match | None:
         return None
     shape = node.outputs[0].shape
     axes = [axis for axis in range(len(shape)) if prod(shape[axis:]) == flat.outputs[0].shape[1]]
+    wide = [axis for axis in range(axes[-1], len(shape)) if shape[axis] != 1] if axes else []
     if not axes:
         return None
-    joined = OpNode(softmax.op, flat.inputs, node.outputs, (("axis", axes[-1]),), softmax.name)
+    attributes: tuple[tuple[str, AttributeValue], ...] = (("axis", wide[0] if len(wide) == 1 else axes[-1]),)
+    if len(wide) > 1:
+        attributes += (("flatten", 1),)
+    joined = OpNode(softmax.op, flat.inputs, node.outputs, attributes, softmax.name)
     return _Match((softmax.inputs[0].source, node.inputs[0].source, index), joined)
 
 
