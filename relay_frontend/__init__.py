@@ -1,1 +1,28 @@
-"""A model file or compiler module -> OpGraph."""
+"""A model file or a compiler module to an OpGraph."""
+
+from relay_frontend.errors import (
+    DynamicShapeError,
+    FrontendError,
+    InvalidGraphError,
+    ModelFileError,
+    PlanError,
+    UnsupportedOperatorError,
+)
+from relay_frontend.graph import Edge, OpGraph, OpNode, TensorType
+from relay_frontend.load import load_graph
+from relay_frontend.plan import FusionPlan
+
+__all__ = [
+    "DynamicShapeError",
+    "Edge",
+    "FrontendError",
+    "FusionPlan",
+    "InvalidGraphError",
+    "ModelFileError",
+    "OpGraph",
+    "OpNode",
+    "PlanError",
+    "TensorType",
+    "UnsupportedOperatorError",
+    "load_graph",
+]

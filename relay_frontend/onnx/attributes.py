@@ -1,0 +1,275 @@
+"""One spelling for every attribute, whatever opset and exporter wrote it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from relay_frontend.errors import InvalidGraphError
+from relay_frontend.graph import AttributeValue, TensorType
+from relay_frontend.onnx.inference import attribute_defaults
+from relay_frontend.onnx.source import Array, SourceNode, dtype_name
+from relay_frontend.onnx.windows import resolve_transposed_window, resolve_window
+
+__all__ = ["canonical_attributes", "value_slots"]
+
+_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+
+# Inputs that say how, not what: operator -> ((input slot, the attribute that it becomes), ...).
+_VALUE_SLOTS: dict[str, tuple[tuple[int, str], ...]] = {
+    "AffineGrid": ((1, "size"),),
+    "CenterCropPad": ((1, "shape"),),
+    "Clip": ((1, "min"), (2, "max")),
+    "ConstantOfShape": ((0, "shape"),),
+    "CumSum": ((1, "axis"),),
+    "Dropout": ((1, "ratio"), (2, "training_mode")),
+    "Expand": ((1, "shape"),),
+    "OneHot": ((1, "depth"),),
+    "Pad": ((1, "pads"), (2, "value"), (3, "axes")),
+    "Reshape": ((1, "shape"),),
+    "Resize": ((1, "roi"), (2, "scales"), (3, "sizes")),
+    "Slice": ((1, "starts"), (2, "ends"), (3, "axes"), (4, "steps")),
+    "Split": ((1, "split"),),
+    "Squeeze": ((1, "axes"),),
+    "Tile": ((1, "repeats"),),
+    "TopK": ((1, "k"),),
+    "Trilu": ((1, "k"),),
+    "Unsqueeze": ((1, "axes"),),
+    "Upsample": ((1, "scales"),),
+    **{f"Reduce{kind}": ((1, "axes"),) for kind in _REDUCTIONS},
+}
+_SCALARS = {"min", "max", "axis", "ratio", "training_mode", "depth", "value", "k"}
+
+# Attributes without bearing on what is computed at inference, or that the canonical form says in another way.
+_DROPPED = {
+    "allowzero", "antialias", "auto_pad", "broadcast", "consumed_inputs", "exclude_outside", "is_test", "momentum",
+    "noop_with_empty_axes", "num_outputs", "round_mode", "saturate", "seed", "spatial", "stash_type", "storage_order",
+}  # fmt: skip
+
+
+def value_slots(op: str, version: int) -> tuple[tuple[int, str], ...]:
+    """Which inputs of a standard operator become attributes when they are constant."""
+    if op == "Resize" and version == 10:
+        return ((1, "scales"),)
+    return _VALUE_SLOTS.get(op, ())
+
+
+@dataclass(slots=True)
+class _Call:
+    """An operator at one place of a network; ``attributes`` is what the rules below rewrite."""
+
+    label: str
+    op: str
+    version: int
+    attributes: dict[str, AttributeValue]
+    inputs: Sequence[TensorType]
+    outputs: Sequence[TensorType]
+
+    def ints(self, name: str) -> tuple[int, ...] | None:
+        value = self.attributes.get(name)
+        if value is None:
+            return None
+        if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+            return value  # type: ignore[return-value]
+        raise InvalidGraphError(f"{self.label} has {name}={value!r}, expected a list of integers")
+
+    def integer(self, name: str, default: int) -> int:
+        value = self.attributes.get(name, default)
+        if isinstance(value, int):
+            return value
+        raise InvalidGraphError(f"{self.label} has {name}={value!r}, expected an integer")
+
+    def axis(self, value: int, rank: int) -> int:
+        """A non-negative axis of ``rank`` dimensions."""
+        if not -rank <= value < max(rank, 1):
+            raise InvalidGraphError(f"{self.label} names axis {value}, expected one of {-rank} to {rank - 1}")
+        return value + rank if value < 0 else value
+
+
+def canonical_attributes(
+    node: SourceNode, inputs: Sequence[TensorType], outputs: Sequence[TensorType], values: dict[str, Array]
+) -> dict[str, AttributeValue]:
+    """The attributes of a standard operator: defaults spelled out, axes counted from 0, shapes resolved.
+
+    Args:
+        node: the operator, as the file has it.
+        inputs: types of the inputs that are present, in order.
+        outputs: types of its outputs.
+        values: constants that come in as inputs, under the name of the attribute that they become.
+    """
+    attributes = dict(node.attributes)
+    for name, value in attribute_defaults(node.op, node.version):
+        attributes.setdefault(name, value)
+    for name, constant in values.items():
+        if constant.size or name in {"axes", "shape"}:
+            attributes[name] = _plain(constant, name)
+    call = _Call(node.label, node.op, node.version, attributes, inputs, outputs)
+    rule = _RULES.get(node.op)
+    if rule is not None:
+        rule(call)
+    return {name: value for name, value in attributes.items() if name not in _DROPPED}
+
+
+def _plain(constant: Array, name: str) -> AttributeValue:
+    if name in _SCALARS:
+        value = constant.reshape(-1)[0].item()
+        return int(value) if isinstance(value, bool) else value  # type: ignore[no-any-return]
+    return tuple(constant.reshape(-1).tolist())
+
+
+def _axis_of_input(call: _Call) -> None:
+    call.attributes["axis"] = call.axis(call.integer("axis", 0), len(call.inputs[0].shape))
+
+
+def _axis_of_output(call: _Call) -> None:
+    call.attributes["axis"] = call.axis(call.integer("axis", -1), len(call.outputs[0].shape))
+
+
+def _softmax(call: _Call) -> None:
+    """Before opset 13 everything from ``axis`` on was one axis; kept as ``flatten`` where that makes a difference."""
+    _axis_of_input(call)
+    shape, axis = call.inputs[0].shape, call.integer("axis", 0)
+    if call.version < 13 and any(extent != 1 for extent in shape[axis + 1 :]):
+        inner = [index for index in range(axis, len(shape)) if shape[index] != 1]
+        if len(inner) == 1:
+            call.attributes["axis"] = inner[0]
+        else:
+            call.attributes["flatten"] = 1
+
+
+def _flatten(call: _Call) -> None:
+    rank = len(call.inputs[0].shape)
+    axis = call.integer("axis", 1)
+    call.attributes["axis"] = axis + rank if axis < 0 else axis
+
+
+def _reduce(call: _Call) -> None:
+    rank, axes = len(call.inputs[0].shape), call.ints("axes")
+    if not axes and not call.integer("noop_with_empty_axes", 0):
+        axes = tuple(range(rank))
+    call.attributes["axes"] = tuple(sorted(call.axis(axis, rank) for axis in axes or ()))
+
+
+def _squeeze(call: _Call) -> None:
+    shape, axes = call.inputs[0].shape, call.ints("axes")
+    if axes is None:
+        axes = tuple(axis for axis, extent in enumerate(shape) if extent == 1)
+    call.attributes["axes"] = tuple(sorted(call.axis(axis, len(shape)) for axis in axes))
+
+
+def _unsqueeze(call: _Call) -> None:
+    rank = len(call.outputs[0].shape)
+    call.attributes["axes"] = tuple(sorted(call.axis(axis, rank) for axis in call.ints("axes") or ()))
+
+
+def _slice(call: _Call) -> None:
+    """Every axis in order, starts and ends within the extent; an axis that is taken whole is not named."""
+    starts, ends = call.ints("starts") or (), call.ints("ends") or ()
+    shape = call.inputs[0].shape
+    axes = call.ints("axes") or tuple(range(len(starts)))
+    steps = call.ints("steps") or (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        raise InvalidGraphError(f"{call.label} has lists of different lengths, expected one start, end, step an axis")
+    windows = []
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        axis = call.axis(axis, len(shape))
+        if step == 0:
+            raise InvalidGraphError(f"{call.label} has a step of 0")
+        low, high, stride = slice(start, end, step).indices(shape[axis])
+        if step < 0 and end < -shape[axis]:
+            high = -1
+        if (low, high, stride) != (0, shape[axis], 1):
+            windows.append((axis, low, high, stride))
+    windows.sort()
+    for name, position in (("axes", 0), ("starts", 1), ("ends", 2), ("steps", 3)):
+        call.attributes[name] = tuple(window[position] for window in windows)
+
+
+def _split(call: _Call) -> None:
+    _axis_of_input(call)
+    axis = call.integer("axis", 0)
+    call.attributes["split"] = tuple(kind.shape[axis] for kind in call.outputs)
+
+
+def _pad(call: _Call) -> None:
+    """``pads`` for every axis, all starts and then all ends."""
+    rank = len(call.inputs[0].shape)
+    pads = call.ints("pads") or call.ints("paddings") or ()
+    axes = call.ints("axes") or tuple(range(rank))
+    if len(pads) != 2 * len(axes):
+        raise InvalidGraphError(f"{call.label} has {len(pads)} pads for {len(axes)} axes, expected two an axis")
+    full = [0] * (2 * rank)
+    for position, axis in enumerate(axes):
+        axis = call.axis(axis, rank)
+        full[axis], full[axis + rank] = pads[position], pads[position + len(axes)]
+    call.attributes.pop("axes", None)
+    call.attributes.pop("paddings", None)
+    call.attributes["pads"] = tuple(full)
+    call.attributes.setdefault("value", 0.0)
+
+
+def _clip(call: _Call) -> None:
+    """A bound at the end of the float range bounds nothing."""
+    for name in ("min", "max"):
+        bound = call.attributes.get(name)
+        if isinstance(bound, float) and abs(bound) > 3.4e38:
+            del call.attributes[name]
+
+
+def _shape_of_output(call: _Call) -> None:
+    call.attributes["shape"] = call.outputs[0].shape
+
+
+def _transpose(call: _Call) -> None:
+    rank = len(call.inputs[0].shape)
+    call.attributes["perm"] = call.ints("perm") or tuple(reversed(range(rank)))
+
+
+def _cast(call: _Call) -> None:
+    call.attributes["to"] = dtype_name(call.integer("to", 0), call.label)
+
+
+def _convolution(call: _Call) -> None:
+    kernel = call.inputs[1].shape[2:] if len(call.inputs) > 1 else ()
+    call.attributes["kernel_shape"] = call.ints("kernel_shape") or kernel
+    resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
+
+
+def _transposed(call: _Call) -> None:
+    kernel = call.inputs[1].shape[2:] if len(call.inputs) > 1 else ()
+    call.attributes["kernel_shape"] = call.ints("kernel_shape") or kernel
+    resolve_transposed_window(call.label, call.attributes, call.inputs[0].shape[2:])
+
+
+def _pool(call: _Call) -> None:
+    resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
+
+
+_RULES: dict[str, Callable[[_Call], None]] = {
+    "AveragePool": _pool,
+    "Cast": _cast,
+    "Clip": _clip,
+    "Conv": _convolution,
+    "ConvInteger": _convolution,
+    "ConvTranspose": _transposed,
+    "Expand": _shape_of_output,
+    "Flatten": _flatten,
+    "LogSoftmax": _softmax,
+    "Hardmax": _softmax,
+    "LpPool": _pool,
+    "MaxPool": _pool,
+    "OneHot": _axis_of_output,
+    "Pad": _pad,
+    "QLinearConv": lambda call: resolve_window(call.label, call.attributes, call.inputs[0].shape[2:]),
+    "Reshape": _shape_of_output,
+    "Slice": _slice,
+    "Softmax": _softmax,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    **{f"Reduce{kind}": _reduce for kind in _REDUCTIONS},
+    **dict.fromkeys(
+        ("ArgMax", "ArgMin", "Concat", "CumSum", "Gather", "GatherElements", "LayerNormalization", "ScatterElements",
+         "TopK"),
+        _axis_of_input,
+    ),
+}  # fmt: skip

@@ -1,0 +1,54 @@
+"""From a file to a graph: size, existence and format are checked before anything is parsed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from relay_frontend.errors import ModelFileError
+from relay_frontend.graph import OpGraph
+from relay_frontend.onnx.reader import from_onnx
+
+__all__ = ["MAX_FILE_BYTES", "read_onnx"]
+
+MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit; larger networks keep their weights in files beside the model
+
+
+def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> OpGraph:
+    """Read an ONNX file; data kept outside of the file is never loaded.
+
+    Args:
+        path: a file of at most ``MAX_FILE_BYTES``.
+        shapes: shapes for graph inputs whose dimensions the file leaves open, by input name.
+
+    Raises:
+        ModelFileError: missing, unreadable, too large, truncated or not ONNX.
+        FrontendError: whatever :func:`from_onnx` raises.
+    """
+    content = _read_bytes(path)
+    if not content:
+        raise ModelFileError(f"{path} is empty, expected an ONNX model: export it again")
+    try:
+        model = onnx.ModelProto.FromString(content)
+    except DecodeError as error:
+        raise ModelFileError(
+            f"{path} is no ONNX model or is truncated ({error}), expected a serialised ModelProto: check with "
+            f'python -c "import onnx; onnx.load({str(path)!r})"'
+        ) from error
+    if not model.HasField("graph"):
+        raise ModelFileError(f"{path} holds no graph, expected an ONNX model: is it truncated, or another format?")
+    return from_onnx(model, shapes=shapes, name=path.stem)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > MAX_FILE_BYTES:
+            raise ModelFileError(
+                f"{path} has {size_bytes} bytes, expected at most {MAX_FILE_BYTES}: save its weights as external data"
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelFileError(f"cannot read {path} ({reason}), expected an ONNX file: check the path") from error

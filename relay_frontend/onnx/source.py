@@ -1,0 +1,159 @@
+"""ONNX protos as plain Python values, decoded once and checked."""
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from relay_frontend.errors import InvalidGraphError, ModelFileError, UnsupportedOperatorError
+from relay_frontend.graph import AttributeValue, TensorType
+
+__all__ = ["MAX_KNOWN_ELEMENTS", "Array", "SourceNode", "decode_node", "decode_tensor", "dtype_name", "tensor_type"]
+
+Array: TypeAlias = npt.NDArray[np.generic]
+
+MAX_KNOWN_ELEMENTS = 1024  # constants up to this size keep their values while a graph is read: shapes, axes, scales
+
+_RENAMED = {"float": "float32", "double": "float64"}
+_DTYPE_NAMES: dict[int, str] = {
+    number: _RENAMED.get(name.lower(), name.lower())
+    for name, number in onnx.TensorProto.DataType.items()
+    if name != "UNDEFINED"
+}
+_FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = (
+    onnx.AttributeProto.FLOAT,
+    onnx.AttributeProto.INT,
+    onnx.AttributeProto.STRING,
+    onnx.AttributeProto.TENSOR,
+    onnx.AttributeProto.FLOATS,
+    onnx.AttributeProto.INTS,
+    onnx.AttributeProto.STRINGS,
+)
+_INT64, _EXTERNAL = onnx.TensorProto.INT64, onnx.TensorProto.EXTERNAL
+
+
+@dataclass(slots=True)
+class SourceNode:
+    """A NodeProto decoded; ``version`` is the opset that gives ``op`` its meaning, ``tensors`` its tensor attributes."""
+
+    op: str
+    domain: str
+    version: int
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, AttributeValue]
+    tensors: dict[str, onnx.TensorProto]
+
+    @property
+    def label(self) -> str:
+        """How messages name the node."""
+        domain = f"{self.domain}." if self.domain else ""
+        return f"{domain}{self.op} {self.name or (self.outputs[0] if self.outputs else '')!r}"
+
+
+def dtype_name(number: int, what: str) -> str:
+    """The numpy-style name of an ONNX element type."""
+    try:
+        return _DTYPE_NAMES[number]
+    except KeyError:
+        raise InvalidGraphError(
+            f"{what} has element type {number}, expected one of {sorted(_DTYPE_NAMES)}: is the file damaged?"
+        ) from None
+
+
+def tensor_type(tensor: onnx.TensorProto, what: str) -> TensorType:
+    """Shape and dtype of a stored tensor."""
+    shape = tuple(tensor.dims)
+    if shape and min(shape) < 0:
+        raise InvalidGraphError(f"{what} has shape {shape}, expected extents of 0 or more: is the file damaged?")
+    return TensorType(shape, dtype_name(tensor.data_type, what))
+
+
+def decode_tensor(tensor: onnx.TensorProto, what: str) -> Array:
+    """The values of a small tensor.
+
+    Raises:
+        InvalidGraphError: larger than ``MAX_KNOWN_ELEMENTS``.
+        ModelFileError: the values are missing, outside of the file, or do not fit the shape.
+    """
+    kind = tensor_type(tensor, what)
+    if kind.elements > MAX_KNOWN_ELEMENTS:
+        raise InvalidGraphError(
+            f"the value of {what} is needed to find shapes, but it has {kind.elements} elements, "
+            f"expected at most {MAX_KNOWN_ELEMENTS}"
+        )
+    if tensor.data_location == _EXTERNAL:
+        raise ModelFileError(
+            f"the value of {what} is needed to find shapes, but it is stored outside of the model file, which is "
+            "never read: save the model so that small tensors stay inside (size threshold 1024 bytes, for instance)"
+        )
+    try:
+        if tensor.data_type == _INT64 and not tensor.raw_data:  # the common case, several times faster than to_array
+            return np.array(tensor.int64_data, dtype=np.int64).reshape(kind.shape)
+        return numpy_helper.to_array(tensor)
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"the value of {what} does not fit its shape {kind.shape}: {error}") from error
+
+
+def decode_node(proto: onnx.NodeProto, version: int) -> SourceNode:
+    """The plain form of a node.
+
+    Raises:
+        UnsupportedOperatorError: an attribute holds a graph or another value that has no plain form.
+        InvalidGraphError: an attribute is NaN, no UTF-8, or of no type.
+    """
+    domain = proto.domain
+    node = SourceNode(
+        op=proto.op_type,
+        domain="" if domain == "ai.onnx" else domain,
+        version=version,
+        name=proto.name,
+        inputs=list(proto.input),
+        outputs=list(proto.output),
+        attributes={},
+        tensors={},
+    )
+    for attribute in proto.attribute:
+        if attribute.type == _TENSOR:
+            node.tensors[attribute.name] = attribute.t
+        else:
+            node.attributes[attribute.name] = _decode_attribute(attribute, node)
+    return node
+
+
+def _decode_attribute(attribute: onnx.AttributeProto, node: SourceNode) -> AttributeValue:
+    kind = attribute.type
+    if kind == _INT:
+        return attribute.i
+    if kind == _INTS:
+        return tuple(attribute.ints)
+    if kind == _STRING:
+        return _text(attribute.s, node)
+    if kind == _FLOAT:
+        return _number(attribute.f, node)
+    if kind == _FLOATS:
+        return tuple(_number(value, node) for value in attribute.floats)
+    if kind == _STRINGS:
+        return tuple(_text(value, node) for value in attribute.strings)
+    raise UnsupportedOperatorError(
+        f"{node.label} has attribute {attribute.name!r} of kind {kind}, expected numbers, text or a tensor: "
+        "simplify the model first, nested graphs are not read"
+    )
+
+
+def _number(value: float, node: SourceNode) -> float:
+    if math.isnan(value):
+        raise InvalidGraphError(f"{node.label} has an attribute that is NaN, expected a number: is the file damaged?")
+    return value
+
+
+def _text(value: bytes, node: SourceNode) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidGraphError(f"{node.label} has an attribute {value[:40]!r}, expected UTF-8 text") from None

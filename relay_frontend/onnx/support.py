@@ -1,0 +1,76 @@
+"""What this reader can read: operator sets and operators, checked before anything else, all offenders at once."""
+
+from collections import Counter
+
+import onnx
+
+from relay_frontend.errors import InvalidGraphError, UnsupportedOperatorError
+from relay_frontend.onnx.folding import FOLDABLE
+from relay_frontend.onnx.inference import schema_of
+from relay_frontend.onnx.microsoft import MICROSOFT_DOMAINS, microsoft_name
+from relay_frontend.ops import is_known
+
+__all__ = ["check_operators", "opset_versions"]
+
+_STANDARD = ("", "ai.onnx")
+_NESTED = ("If", "Loop", "Scan", "SequenceMap")  # operators that hold graphs
+
+
+def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
+    """The opset version of each domain; the standard domain under both of its names.
+
+    Raises:
+        UnsupportedOperatorError: newer than the installed onnx package knows.
+        InvalidGraphError: nodes of the standard domain, but no version for it.
+    """
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    standard = max((versions[domain] for domain in _STANDARD if domain in versions), default=0)
+    newest = onnx.defs.onnx_opset_version()
+    if standard > newest:
+        raise UnsupportedOperatorError(
+            f"the model uses opset {standard}, expected at most {newest}: install a newer onnx package or convert it "
+            "with onnx.version_converter"
+        )
+    if standard < 1 and any(node.domain in _STANDARD for node in model.graph.node):
+        raise InvalidGraphError(
+            f"the model states opset {standard or 'none'} for the standard operators, expected 1 to {newest}: "
+            "is the file damaged?"
+        )
+    return {**versions, **dict.fromkeys(_STANDARD, standard)}
+
+
+def check_operators(model: onnx.ModelProto, versions: dict[str, int]) -> None:
+    """Check that each node's operator is supported.
+
+    Raises:
+        UnsupportedOperatorError: names every operator that is not.
+    """
+    functions = {(function.domain, function.name) for function in model.functions}
+    found = Counter((node.domain, node.op_type) for node in model.graph.node)
+    offenders = []
+    for (domain, op), count in found.items():
+        reason = _reason(domain, op, versions, functions)
+        if reason:
+            name = op if domain in _STANDARD else f"{domain}.{op}"
+            offenders.append(f"{name} ({count}x, {reason})")
+    if offenders:
+        raise UnsupportedOperatorError(
+            f"{len(offenders)} of {len(found)} operators are not supported: {', '.join(sorted(offenders))}; expected "
+            "standard ONNX operators of relay_frontend.ops or those that ONNX Runtime's optimiser writes: export the "
+            "network without them"
+        )
+
+
+def _reason(domain: str, op: str, versions: dict[str, int], functions: set[tuple[str, str]]) -> str | None:
+    if (domain, op) in functions:
+        return "a function of the model's own, which is not read yet: inline it with onnx.inliner"
+    if domain in MICROSOFT_DOMAINS:
+        name = microsoft_name(domain, op)
+        return "no shape rule" if name is None or not is_known(name) else None
+    if domain not in _STANDARD:
+        return "unknown domain"
+    if op in _NESTED:
+        return "control flow is not read yet"
+    if not is_known(op) and op not in FOLDABLE:
+        return "not in the operator table"
+    return None if schema_of(op, versions[""]) is not None else f"not in opset {versions['']}"
