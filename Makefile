@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# The build back end comes from constraints.txt too, which an isolated build would not look at.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/.installed
 PACKAGES := relay_frontend hardware_profiles tvm_narcost
 CHECKED := $(PACKAGES) $(wildcard bench) tests
@@ -16,7 +18,8 @@ setup: $(STAMP)  ## make .venv with everything that building and testing needs
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tvm,dev,postgresql]'
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation -e '.[tvm,dev,postgresql]'
 	@touch $@
 
 demo: $(STAMP)  ## predict three networks, measure them here, print both
@@ -39,7 +42,7 @@ bench: $(STAMP)  ## speed of reading, tokens and prediction, into bench/results
 	$(BIN)/python -m bench
 
 docs: $(STAMP)  ## the documentation site, into site/
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(PIP) --no-build-isolation -e '.[docs]'
 	$(BIN)/mkdocs build --strict
 
 wheel: $(STAMP)  ## the wheel and the source distribution, into dist/
