@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from tvm_narcost.errors import ZooError
 from tvm_narcost.zoo.builder import GraphBuilder
 from tvm_narcost.zoo.classic import build_alexnet, build_squeezenet, build_vgg
+from tvm_narcost.zoo.dense import build_densenet
 from tvm_narcost.zoo.inception import build_googlenet
+from tvm_narcost.zoo.language import build_bert, build_gpt
 from tvm_narcost.zoo.mobile import build_efficientnet, build_mnasnet, build_mobilenet_v2, build_mobilenet_v3
 from tvm_narcost.zoo.nasbench201 import build_nasbench201
 from tvm_narcost.zoo.residual import build_regnet, build_resnet
+from tvm_narcost.zoo.shuffle import build_ghostnet, build_shufflenet
 from tvm_narcost.zoo.spelling import draw_spelling
+from tvm_narcost.zoo.vision import build_convnext, build_mlp_mixer, build_swin, build_vit
 
 if TYPE_CHECKING:
     import onnx
@@ -56,7 +60,16 @@ _ALL = (
     Family("mnasnet", "MnasNet-A1 and B1", build_mnasnet),
     Family("efficientnet", "EfficientNet with swish and squeeze-excitation, and Lite", build_efficientnet),
     Family("nasbench201", "random cells in the NAS-Bench-201 skeleton", build_nasbench201),
+    Family("shufflenet", "ShuffleNet v1 (grouped 1x1) and v2 (split)", build_shufflenet),
+    Family("densenet", "DenseNet: pre-activation, each layer joined to all before it", build_densenet),
+    Family("convnext", "ConvNeXt: large depthwise kernels, LayerNormalization, GELU", build_convnext),
     Family("regnet", "RegNetX and RegNetY", build_regnet),
+    Family("ghostnet", "GhostNet: half of the channels by cheap depthwise convolutions", build_ghostnet),
+    Family("vit", "ViT and DeiT", build_vit),
+    Family("swin", "Swin: attention inside shifting windows", build_swin),
+    Family("bert", "BERT encoders, with and without padding mask", build_bert),
+    Family("gpt", "GPT-2 and Llama decoders with causal mask", build_gpt),
+    Family("mlp_mixer", "MLP-Mixer: fully connected layers over positions and channels", build_mlp_mixer),
 )
 
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _ALL})
