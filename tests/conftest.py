@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 
-# Shared runners stall at random, so no deadline; the same examples on every run, so that a failure is one for everybody.
+# Shared runners stall at random, so no deadline; the same examples on every run, so that a failure is everybody's.
 settings.register_profile("narcost", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("narcost")
 
