@@ -1,6 +1,8 @@
 """From a URL to an engine whose schema is current; every driver error becomes a DatabaseError."""
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from tvm_narcost.errors import DatabaseError
 
 __all__ = ["connect", "reading", "resolve_url", "typed_errors", "writing"]
 
+_SQLITE_MAGIC = b"SQLite format 3\0"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -25,6 +28,8 @@ def resolve_url(url: str | None) -> URL:
         DatabaseError: no URL that SQLAlchemy can parse.
     """
     chosen = url or os.environ.get("NARCOST_DATABASE") or str(_default_path())
+    if "\0" in chosen:
+        raise DatabaseError(f"database {chosen!r}: holds a null byte, expected a path or a URL")
     if "://" not in chosen:
         return URL.create("sqlite", database=str(Path(chosen).expanduser()))
     try:
@@ -64,7 +69,7 @@ def connect(url: URL, busy_timeout_s: float) -> Engine:
 def _make_engine(url: URL, busy_timeout_s: float) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and url.database and url.database != ":memory:":
-        _make_parent(Path(url.database))
+        _check_file(Path(url.database))
     try:
         engine = create_engine(url, connect_args={"timeout": busy_timeout_s} if is_sqlite else {})
     except (NoSuchModuleError, ModuleNotFoundError, ArgumentError) as error:
@@ -74,25 +79,49 @@ def _make_engine(url: URL, busy_timeout_s: float) -> Engine:
             "'psycopg[binary]' and write postgresql+psycopg://"
         ) from error
     if is_sqlite:
-        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "connect", lambda connection, _record: _set_pragmas(connection, busy_timeout_s))
         event.listen(engine, "begin", _begin)
     return engine
 
 
-def _make_parent(path: Path) -> None:
+def _check_file(path: Path) -> None:
+    """Make the directory of a new file; see that one that is there is a database (SQLite overwrites short ones)."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseError(
             f"database {str(path)!r}: cannot make its directory ({error}); give another path with --database"
         ) from error
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_SQLITE_MAGIC))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DatabaseError(
+            f"database {str(path)!r}: unable to open it ({error.strerror}), expected a SQLite file; give another path"
+        ) from error
+    if magic and magic != _SQLITE_MAGIC:
+        raise DatabaseError(
+            f"database {str(path)!r}: is not a database, it begins with {magic!r}, expected a SQLite file of narcost; "
+            "give another path"
+        )
 
 
-def _set_pragmas(connection: Any, _record: object) -> None:
+def _set_pragmas(connection: Any, busy_timeout_s: float) -> None:
     connection.isolation_level = None  # the sqlite3 module must not begin transactions of its own, see _begin
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        # FULL: a commit costs a few milliseconds beside a sample's seconds, and outlives a power cut too.
-        connection.execute(f"PRAGMA {pragma}").close()
+    deadline = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            break
+        except sqlite3.OperationalError as error:  # the one statement for which SQLite itself does not wait
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+    # FULL: a commit costs a few milliseconds beside a sample's seconds, and outlives a power cut too.
+    connection.execute("PRAGMA synchronous=FULL").close()
+    connection.execute("PRAGMA foreign_keys=ON").close()
 
 
 def _begin(connection: Connection) -> None:

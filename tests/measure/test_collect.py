@@ -1,0 +1,187 @@
+"""Collecting with an engine that needs no runtime: resuming, failures, crashes, limits, Ctrl-C."""
+
+import importlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tvm_narcost.database import open_database
+from tvm_narcost.database.store import LatencyDatabase
+from tvm_narcost.errors import DatabaseError, MeasurementError, RuntimeMissingError
+from tvm_narcost.measure.collect import collect
+from tvm_narcost.measure.sources import FileSource, Source, ZooSource, source_from_document, zoo_sources
+
+PROFILE_ID = "test.fake"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module fake_engine, importable here and in the worker process by the same name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    yield importlib.import_module("fake_engine")
+    sys.modules.pop("fake_engine")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[LatencyDatabase]:
+    with open_database(str(tmp_path / "latency.sqlite")) as opened:
+        yield opened
+
+
+def members(*seeds: int) -> list[Source]:
+    return [ZooSource("f", seed) for seed in seeds]
+
+
+def test_each_network_gets_a_row_and_a_second_run_measures_nothing(fake: Any, database: LatencyDatabase) -> None:
+    seen: list[tuple[str, str]] = []
+    report = collect(
+        members(1, 2, 3),
+        fake.make_profile(),
+        database,
+        make_engine=fake.make_fake_engine,
+        progress=lambda source, outcome, _reason: seen.append((source.name, outcome)),
+    )
+    assert (report.stable, report.skipped, report.ended) == (3, 0, "done")
+    assert seen == [("f-1", "stable"), ("f-2", "stable"), ("f-3", "stable")]
+    records = list(database.records(PROFILE_ID))
+    assert [record.source for record in records] == [{"zoo": "f", "seed": seed} for seed in (1, 2, 3)]
+    assert records[2].measurement == fake.measured(fake.chain(3), PROFILE_ID)[1]
+    # Nothing is left to do, so no engine is made: this one would raise.
+    again = collect(members(1, 2, 3), fake.make_profile(), database, make_engine=fake.make_missing_engine)
+    assert (again.stable, again.skipped) == (0, 3)
+
+
+def test_what_fails_is_noted_and_the_others_go_on(fake: Any, database: LatencyDatabase) -> None:
+    report = collect(members(1, 102, 103, 104, 2), fake.make_profile(), database, make_engine=fake.make_fake_engine)
+    assert (report.stable, report.failed) == (2, 3)
+    assert report.failures == [
+        ("f-102", "UnsupportedOperatorError: operator Foo"),
+        ("f-103", "MeasurementError: out of memory"),
+        ("f-104", "unexpected ZeroDivisionError: of all things"),
+    ]
+    assert dict(database.stats().rows)["measurements"] == 5
+
+
+def test_a_crash_and_a_hang_of_the_worker_cost_one_network_each(fake: Any, database: LatencyDatabase) -> None:
+    report = collect(
+        members(1, 100, 2, 101, 3), fake.make_profile(), database, make_engine=fake.make_fake_engine, limit_s=0.8
+    )
+    assert (report.stable, report.failed) == (3, 2)
+    assert report.failures[0] == ("f-100", "the process that was measuring it died (signal 11)")
+    assert report.failures[1] == ("f-101", "measuring it took more than 1 s and was given up")
+
+
+def test_failures_are_tried_again_only_when_asked(fake: Any, database: LatencyDatabase) -> None:
+    def run(retry_failed: bool = False) -> tuple[int, int]:
+        profile = fake.make_profile()
+        report = collect(
+            members(102, 103), profile, database, make_engine=fake.make_fake_engine, retry_failed=retry_failed
+        )
+        return report.failed, report.skipped
+
+    assert run() == (2, 0)
+    assert run() == (0, 2)
+    assert run(retry_failed=True) == (2, 0)
+
+
+def test_two_sources_of_one_network_are_measured_once(fake: Any, database: LatencyDatabase) -> None:
+    report = collect(members(3, 203, 4), fake.make_profile(), database, make_engine=fake.make_fake_engine)
+    assert (report.stable, report.skipped) == (2, 1)
+    assert database.is_measured({"zoo": "f", "seed": 203}, PROFILE_ID)  # without building it again
+
+
+def test_a_spent_budget_begins_no_other_network(fake: Any, database: LatencyDatabase) -> None:
+    report = collect(
+        members(*range(50)), fake.make_profile(budget_s=0.2), database, make_engine=fake.make_fake_engine, budget_s=0.5
+    )
+    assert report.ended == "budget"
+    assert 1 <= report.stable <= 4
+    assert len(list(database.records(PROFILE_ID))) == report.stable
+
+
+def test_a_row_of_failures_ends_the_run(fake: Any, database: LatencyDatabase) -> None:
+    sources = [ZooSource("f" * (index + 1), 103) for index in range(30)]
+    with pytest.raises(MeasurementError, match=r"20 networks in a row failed.*out of memory.*--retry-failed"):
+        collect(sources, fake.make_profile(), database, make_engine=fake.make_fake_engine)
+
+
+def test_a_missing_runtime_and_a_worker_that_does_not_start_fail_no_network(
+    fake: Any, database: LatencyDatabase
+) -> None:
+    with pytest.raises(RuntimeMissingError, match="no such runtime"):
+        collect(members(1), fake.make_profile(), database, make_engine=fake.make_missing_engine)
+    with pytest.raises(MeasurementError, match=r"did not start .exit status 3."):
+        collect(members(1), fake.make_profile(), database, make_engine=fake.make_dead_engine)
+    assert dict(database.stats().rows)["measurements"] == 0
+
+
+def test_ctrl_c_abandons_the_sample_in_flight_and_reports(fake: Any, database: LatencyDatabase) -> None:
+    def interrupt(source: Source, _outcome: str, _reason: str) -> None:
+        if source.name == "f-2":
+            signal.setitimer(signal.ITIMER_REAL, 0.3)  # in the middle of the third, which takes a second
+
+    profile = fake.make_profile(budget_s=1.0)
+    with _alarm_as_ctrl_c():
+        report = collect(members(1, 2, 3), profile, database, make_engine=fake.make_fake_engine, progress=interrupt)
+    assert (report.ended, report.stable) == ("interrupted", 2)
+    assert [record.name for record in database.records(PROFILE_ID)] == ["f-1", "f-2"]
+
+
+class _alarm_as_ctrl_c:  # noqa: N801 - reads as a statement
+    def __enter__(self) -> None:
+        self._old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+    def __exit__(self, *exception: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._old)
+
+
+def test_a_database_that_is_gone_ends_the_run(fake: Any, database: LatencyDatabase, tmp_path: Path) -> None:
+    def lock_up(*_event: object) -> None:
+        database._engine.dispose()
+        for path in tmp_path.iterdir():
+            path.unlink()
+        (tmp_path / "latency.sqlite").mkdir()
+
+    with pytest.raises(DatabaseError, match=r"latency\.sqlite"):
+        collect(members(1, 2), fake.make_profile(), database, make_engine=fake.make_fake_engine, progress=lock_up)
+
+
+def test_a_worker_is_replaced_after_a_number_of_networks(
+    fake: Any, database: LatencyDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tvm_narcost.measure import collect as module
+
+    started: list[int] = []
+    start: Callable[[Any], None] = module._Worker._start
+
+    def count_and_start(worker: Any) -> None:
+        started.append(1)
+        start(worker)
+
+    monkeypatch.setattr(module, "_NETWORKS_A_WORKER", 2)
+    monkeypatch.setattr(module._Worker, "_start", count_and_start)
+    report = collect(members(1, 2, 3, 4, 5), fake.make_profile(), database, make_engine=fake.make_fake_engine)
+    assert (report.stable, len(started)) == (5, 3)
+
+
+def test_families_are_interleaved() -> None:
+    assert [source.name for source in zoo_sources(["a", "b"], 2, first_seed=5)] == ["a-5", "b-5", "a-6", "b-6"]
+
+
+def test_a_file_is_known_by_its_content_and_shapes(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    first.write_bytes(b"model")
+    second.write_bytes(b"model")
+    shapes = {"y": (2, 3), "x": (1,)}
+    assert FileSource.of(first, shapes).document() == FileSource.of(second, shapes).document()
+    assert FileSource.of(first).document() != FileSource.of(first, shapes).document()
+
+
+@pytest.mark.parametrize("source", [ZooSource("f", 3), FileSource("m.onnx", "ab", (("x", (1, 2)),))])
+def test_a_source_comes_back_from_its_document(source: Source) -> None:
+    assert source_from_document(source.document(), getattr(source, "path", "")) == source
