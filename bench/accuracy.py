@@ -1,0 +1,110 @@
+"""Leave-one-family-out accuracy of every predictor, over seeds: bench/results/accuracy.json.
+
+Each (predictor, family, seed) is fitted without any network of that family; its result is appended to a scratch file,
+so that a stopped run goes on where it was.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from bench.facts import write_result
+from hardware_profiles import load_profile
+from tvm_narcost.database.dataset import read_dataset
+from tvm_narcost.training.evaluate import PREDICTORS, leave_one_family_out
+from tvm_narcost.training.examples import Example, encode_records
+from tvm_narcost.zoo import NNLQP_FAMILIES
+
+_SEEDLESS = ("flops", "roofline")
+_examples: list[Example] = []
+
+
+def main() -> None:
+    """Run what is missing, then write the table's data."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--profile", default="epyc-zen5.onnxruntime")
+    parser.add_argument("--predictors", default=",".join(PREDICTORS))
+    parser.add_argument("--families", default=",".join(NNLQP_FAMILIES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--scratch", type=Path, default=Path("build/accuracy.jsonl"))
+    parser.add_argument("--name", default="accuracy")
+    arguments = parser.parse_args()
+    done = list(_read_lines(arguments.scratch))
+    known = {(row["predictor"], row["family"], row["seed"]) for row in done}
+    wanted = [
+        (predictor, family, seed)
+        for predictor in arguments.predictors.split(",")
+        for seed in range(1 if predictor in _SEEDLESS else arguments.seeds)
+        for family in arguments.families.split(",")
+    ]
+    missing = [task for task in wanted if task not in known]
+    arguments.scratch.parent.mkdir(parents=True, exist_ok=True)
+    for row in _run(missing, arguments.dataset, arguments.profile, arguments.jobs):
+        done.append(row)
+        with arguments.scratch.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{row['predictor']} {row['family']} seed {row['seed']}: MAPE {row['metrics']['mape']:.2f} %", flush=True)
+    chosen = [row for row in done if (row["predictor"], row["family"], row["seed"]) in set(wanted)]
+    write_result(arguments.name, "bench.accuracy", arguments.profile, {"summary": summarise(chosen), "runs": chosen})
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if path.exists():
+        for line in path.read_text().splitlines():
+            yield json.loads(line)
+
+
+def _run(tasks: Iterable[tuple[str, str, int]], dataset: Path, profile: str, jobs: int) -> Iterator[dict[str, Any]]:
+    """Run tasks in processes of one thread each; yields rows as they finish."""
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _open, (dataset, profile)) as pool:
+        running = [pool.submit(_one, *task, profile) for task in tasks]
+        for future in as_completed(running):
+            yield future.result()
+
+
+def _open(dataset: Path, profile: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _examples.extend(encode_records(read_dataset(dataset), load_profile(profile)))
+
+
+def _one(predictor: str, family: str, seed: int, profile: str) -> dict[str, Any]:
+    result = asdict(leave_one_family_out(_examples, predictor, family, seed, load_profile(profile)))
+    for name in ("predicted_ms", "measured_ms"):
+        result[name] = [round(value, 4) for value in result[name]]
+    return result
+
+
+def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """For each predictor: MAPE a family as mean and spread over seeds, and the mean over families a seed."""
+    table: dict[str, dict[str, list[float]]] = {}
+    seeds: dict[str, dict[int, list[float]]] = {}
+    for row in rows:
+        mape = row["metrics"]["mape"]
+        table.setdefault(row["predictor"], {}).setdefault(row["family"], []).append(mape)
+        seeds.setdefault(row["predictor"], {}).setdefault(row["seed"], []).append(mape)
+    return {
+        predictor: {
+            "families": {family: _spread(values) for family, values in sorted(families.items())},
+            "average": _spread([mean(values) for values in seeds[predictor].values()]),
+        }
+        for predictor, families in table.items()
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    deviation = stdev(values) if len(values) > 1 else 0.0
+    return {"mape_mean": round(mean(values), 2), "mape_std": round(deviation, 2), "seeds": len(values)}
+
+
+if __name__ == "__main__":
+    main()

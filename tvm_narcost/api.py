@@ -1,0 +1,219 @@
+"""From a model file to milliseconds: what ``narcost predict`` and ``tvm_narcost.load`` run.
+
+This module stands above the layers and joins them: reader -> planner -> model.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from hardware_profiles import HardwareProfile, load_profile
+from relay_frontend.costs import graph_cost
+from relay_frontend.graph import OpGraph
+from relay_frontend.onnx import from_onnx, load_model
+from relay_frontend.ops import operator_category
+from relay_frontend.passes import canonicalize
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.errors import ArtifactError, RuntimeMissingError
+from tvm_narcost.fusion.rules import plan_by_rules
+from tvm_narcost.measure.runtime import runtime_for
+from tvm_narcost.models.kernel_sum import KernelSum
+from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.models.roofline import RooflineModel
+from tvm_narcost.predictor import LatencyModel, Prediction
+from tvm_narcost.tokens.facts import kernel_facts
+
+__all__ = ["KernelPrediction", "NetworkPrediction", "NetworkPredictor", "load"]
+
+_ARTIFACTS = Path(__file__).parent / "artifacts"
+_KERNEL_SUM = "kernel_sum.json"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPrediction:
+    """One kernel's part: milliseconds, share of the whole, FLOPs and bytes moved."""
+
+    name: str
+    op: str
+    category: str
+    predicted_ms: float
+    share: float
+    flops: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPrediction:
+    """All that is said of one network; the fields of ``narcost predict --json``."""
+
+    model: str
+    profile: str
+    latency_ms: float
+    interval_ms: tuple[float, float]
+    kernel_sum_ms: float
+    roofline_ms: float
+    flops: int
+    parameters: int
+    memory_bytes: int
+    operators: dict[str, int]
+    tokens: int
+    out_of_distribution: bool
+    unknown_operators: tuple[str, ...]
+    planner: str
+    calibration: float
+    kernels: tuple[KernelPrediction, ...]
+    graph_hash: str
+
+
+@dataclass(frozen=True)
+class NetworkPredictor:
+    """A profile with the models that were trained for it.
+
+    Attributes:
+        model: the default NAR-Former, or any other LatencyModel.
+        kernel_sum: the baseline that is shown beside it.
+        calibration: factor on every prediction; 1 as shipped, see :meth:`calibrated`.
+    """
+
+    profile: HardwareProfile
+    model: LatencyModel
+    kernel_sum: LatencyModel
+    calibration: float = 1.0
+
+    def predict(
+        self, model: str | Path | onnx.ModelProto, *, shapes: Mapping[str, tuple[int, ...]] | None = None
+    ) -> NetworkPrediction:
+        """Predict one network from its file.
+
+        Args:
+            model: path of an ONNX file, or the loaded model; weights are not needed.
+            shapes: shape of each input that the file leaves open.
+
+        Raises:
+            FrontendError: the file cannot be read; the message says why and what to do.
+            MeasurementError: the runtime refuses to plan it.
+        """
+        proto = model if isinstance(model, onnx.ModelProto) else load_model(Path(model))
+        graph = canonicalize(from_onnx(proto, shapes=shapes))
+        plan = self.plan(proto, graph, shapes)
+        name = proto.graph.name if isinstance(model, onnx.ModelProto) else str(model)
+        return self.predict_plan(graph, plan, name=name)
+
+    def plan(
+        self, proto: onnx.ModelProto, graph: OpGraph, shapes: Mapping[str, tuple[int, ...]] | None = None
+    ) -> FusionPlan:
+        """The kernels that the profile's runtime would run; by rules, and said so, where it is not installed."""
+        try:
+            runtime = runtime_for(self.profile)
+        except RuntimeMissingError:
+            return plan_by_rules(graph)
+        return runtime.plan(_with_shapes(proto, shapes), self.profile)
+
+    def predict_plan(self, graph: OpGraph, plan: FusionPlan, *, name: str = "") -> NetworkPrediction:
+        """Predict a network whose plan is known; nothing is read and nothing run."""
+        prediction = self.model.predict([graph], [plan], self.profile)[0]
+        kernel_sum = self.kernel_sum.predict([graph], [plan], self.profile)[0]
+        bound = RooflineModel().predict([graph], [plan], self.profile)[0]
+        cost = graph_cost(graph)
+        factor = self.calibration
+        return NetworkPrediction(
+            model=name or graph.name,
+            profile=self.profile.id,
+            latency_ms=prediction.latency_ms * factor,
+            interval_ms=(prediction.interval_ms[0] * factor, prediction.interval_ms[1] * factor),
+            kernel_sum_ms=kernel_sum.latency_ms * factor,
+            roofline_ms=bound.latency_ms,
+            flops=cost.flops,
+            parameters=cost.parameters,
+            memory_bytes=cost.memory_bytes,
+            operators=dict(sorted(Counter(node.op for node in graph.nodes).items())),
+            tokens=len(plan.kernels),
+            out_of_distribution=prediction.out_of_distribution,
+            unknown_operators=prediction.unknown_operators,
+            planner=prediction.planner,
+            calibration=factor,
+            kernels=_breakdown(plan, prediction, factor),
+            graph_hash=graph.structural_hash(),
+        )
+
+    def calibrated(self) -> "NetworkPredictor":
+        """Time three small zoo networks here and scale every prediction by what they say of this machine.
+
+        Raises:
+            RuntimeMissingError: the profile's runtime is not installed.
+            MeasurementError: a network could not be timed.
+        """
+        from tvm_narcost.measure.calibrate import calibration_factor
+
+        return dataclasses.replace(self, calibration=calibration_factor(self.model, self.profile))
+
+
+def _breakdown(plan: FusionPlan, prediction: Prediction, factor: float) -> tuple[KernelPrediction, ...]:
+    facts = kernel_facts(plan)
+    total = sum(prediction.kernels_ms) or 1.0
+    moved = facts.column("input_bytes") + facts.column("parameter_bytes") + facts.column("output_bytes")
+    return tuple(
+        KernelPrediction(
+            name="+".join(plan.graph.nodes[index].name or plan.graph.nodes[index].op for index in members),
+            op=facts.ops[position],
+            category=operator_category(facts.ops[position]),
+            predicted_ms=share_ms * factor,
+            share=share_ms / total,
+            flops=int(facts.column("flops")[position]),
+            bytes=int(moved[position]),
+        )
+        for position, (members, share_ms) in enumerate(zip(plan.kernels, prediction.kernels_ms, strict=False))
+    )
+
+
+def _with_shapes(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | None) -> onnx.ModelProto:
+    """A copy whose named inputs have the given shapes, so that the runtime sees them too."""
+    if not shapes:
+        return proto
+    bound = onnx.ModelProto()
+    bound.CopyFrom(proto)
+    for value in bound.graph.input:
+        if value.name in shapes:
+            shape = value.type.tensor_type.shape
+            del shape.dim[:]
+            for extent in shapes[value.name]:
+                shape.dim.add().dim_value = extent
+    return bound
+
+
+def load(profile: str) -> NetworkPredictor:
+    """The predictor of a profile: ``tvm_narcost.load("ID").predict("model.onnx")``.
+
+    Args:
+        profile: id of a profile, or the path of its TOML file.
+
+    Raises:
+        ProfileError: unknown profile.
+        ArtifactError: nothing was trained for it, or what was is corrupt.
+    """
+    found = load_profile(profile)
+    folder = artifact_folder(found.id)
+    return NetworkPredictor(found, NarFormerLatency.open(folder), KernelSum.open(folder / _KERNEL_SUM))
+
+
+def artifact_folder(profile_id: str) -> Path:
+    """Where the artifact of a profile is: the user's own goes before the shipped one.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    import platformdirs
+
+    own = Path(platformdirs.user_data_dir("narcost")) / "artifacts" / profile_id
+    for folder in (own, _ARTIFACTS / profile_id):
+        if folder.is_dir():
+            return folder
+    shipped = sorted(folder.name for folder in _ARTIFACTS.iterdir()) if _ARTIFACTS.is_dir() else []
+    raise ArtifactError(
+        f"artifact of profile {profile_id}: none found in {own} or among the shipped ones {shipped}; "
+        f"train one with `narcost train --profile {profile_id}`"
+    )

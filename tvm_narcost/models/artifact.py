@@ -1,0 +1,151 @@
+"""Artifact: safetensors weights beside a JSON file that says what they are and where they come from."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_narcost.errors import ArtifactError
+
+__all__ = ["FORMAT_VERSION", "ArtifactFacts", "read_artifact", "write_artifact"]
+
+FORMAT_VERSION = 1
+_FACTS = "artifact.json"
+_WEIGHTS = "model.safetensors"
+_MAX_FACTS_BYTES = 4 * 2**20
+_MAX_WEIGHTS_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class ArtifactFacts:
+    """What an artifact is.
+
+    Attributes:
+        format_version: of this file; a reader refuses a newer one.
+        kind: which model, e.g. ``narformer``.
+        schema: token schema that the weights were trained on.
+        schema_version: its version; a reader refuses any other.
+        profile: id of the profile that was measured.
+        config: sizes of the model, as its config dataclass names them.
+        dataset: digest and facts of the data it was trained on.
+        metrics: figures on held-out data, by name.
+        interval_log_ratio: 90 % of held-out predictions fall within exp(+-this) of the measured latency.
+        operators_seen: operators that training met; any other is unknown to the model.
+        token_limits: lowest and highest value of each token column in training.
+        command: what trained it.
+        narcost_version: which narcost.
+        created: UTC, ISO 8601.
+    """
+
+    format_version: int
+    kind: str
+    schema: str
+    schema_version: int
+    profile: str
+    config: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    interval_log_ratio: float
+    operators_seen: tuple[str, ...]
+    token_limits: tuple[tuple[float, ...], tuple[float, ...]]
+    command: str
+    narcost_version: str
+    created: str
+
+
+def write_artifact(folder: Path, facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Write both files, each whole or not at all."""
+    from safetensors.numpy import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_whole(folder / _WEIGHTS, save(dict(weights)))
+    _write_whole(folder / _FACTS, (json.dumps(asdict(facts), indent=1, sort_keys=True) + "\n").encode())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_bytes(content)
+    os.replace(scratch, path)
+
+
+def read_artifact(folder: Path) -> tuple[ArtifactFacts, dict[str, NDArray[Any]]]:
+    """Read both files.
+
+    Raises:
+        ArtifactError: a file is missing, too large, truncated, of a newer format, or holds values that are not finite.
+    """
+    facts = _read_facts(folder / _FACTS)
+    return facts, _read_weights(folder / _WEIGHTS)
+
+
+def _read_facts(path: Path) -> ArtifactFacts:
+    content = _read_bounded(path, _MAX_FACTS_BYTES)
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"artifact {path}: not JSON ({error}), expected what `narcost train` writes") from error
+    if not isinstance(document, dict):
+        raise ArtifactError(f"artifact {path}: got a JSON {type(document).__name__}, expected an object")
+    version = document.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"artifact {path}: format version {version!r}, expected {FORMAT_VERSION}; "
+            "train it again, or install the narcost that wrote it"
+        )
+    names = {field.name for field in fields(ArtifactFacts)}
+    if names != set(document):
+        raise ArtifactError(
+            f"artifact {path}: missing {sorted(names - set(document))}, unknown {sorted(set(document) - names)}; "
+            "expected the fields that `narcost train` writes"
+        )
+    try:
+        low, high = document["token_limits"]
+        facts = ArtifactFacts(
+            **{
+                **document,
+                "operators_seen": tuple(str(name) for name in document["operators_seen"]),
+                "token_limits": (tuple(float(x) for x in low), tuple(float(x) for x in high)),
+                "interval_log_ratio": float(document["interval_log_ratio"]),
+            }
+        )
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"artifact {path}: {error}, expected what `narcost train` writes") from error
+    if not (math.isfinite(facts.interval_log_ratio) and facts.interval_log_ratio >= 0):
+        raise ArtifactError(
+            f"artifact {path}: interval_log_ratio {facts.interval_log_ratio}, expected a number from 0 on"
+        )
+    return facts
+
+
+def _read_weights(path: Path) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content = _read_bounded(path, _MAX_WEIGHTS_BYTES)
+    try:
+        weights = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"artifact {path}: {error}, expected safetensors; copy or train it again") from error
+    broken = sorted(name for name, value in weights.items() if not np.isfinite(value).all())
+    if broken:
+        raise ArtifactError(f"artifact {path}: not finite in {broken}, expected finite weights; train it again")
+    return weights
+
+
+def _read_bounded(path: Path, limit_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit_bytes + 1)
+    except OSError as error:
+        raise ArtifactError(
+            f"artifact {path}: {error.strerror}, expected a file; train it with `narcost train`"
+        ) from error
+    if len(content) > limit_bytes:
+        raise ArtifactError(f"artifact {path}: larger than {limit_bytes} bytes, expected an artifact of narcost")
+    return content

@@ -1,0 +1,39 @@
+"""FLOPs: latency from the number of floating-point operations alone, the field's weakest baseline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardware_profiles import HardwareProfile
+from relay_frontend.costs import graph_cost
+from relay_frontend.graph import OpGraph
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.predictor import Prediction
+
+__all__ = ["FlopsModel", "fit_flops"]
+
+
+@dataclass(frozen=True)
+class FlopsModel:
+    """log latency_ms = intercept + slope x log FLOPs."""
+
+    intercept: float
+    slope: float
+
+    def predict(
+        self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
+    ) -> list[Prediction]:
+        """See :class:`tvm_narcost.predictor.LatencyModel`; neither plan nor profile takes part."""
+        predictions = []
+        for graph, plan in zip(graphs, plans, strict=True):
+            latency_ms = float(np.exp(self.intercept + self.slope * np.log(max(graph_cost(graph).flops, 1))))
+            predictions.append(Prediction(latency_ms, (latency_ms, latency_ms), (), plan.planner))
+        return predictions
+
+
+def fit_flops(graphs: Sequence[OpGraph], latency_ms: Sequence[float]) -> FlopsModel:
+    """Least squares in logarithms, so that every network counts by its relative error."""
+    flops = np.log([max(graph_cost(graph).flops, 1) for graph in graphs])
+    slope, intercept = np.polyfit(flops, np.log(latency_ms), 1)
+    return FlopsModel(float(intercept), float(slope))

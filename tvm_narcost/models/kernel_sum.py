@@ -1,0 +1,109 @@
+"""Kernel-sum: gradient-boosted trees predict each kernel by itself, the network is their sum.
+
+The baseline of Kaufman et al. (MLSys 2021) and nn-Meter, with the target that worked best here: not the time but
+the logarithm of time over roofline. A kernel is seen alone: nothing of what runs before or after it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_profiles import HardwareProfile
+from relay_frontend.graph import OpGraph
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.errors import ArtifactError
+from tvm_narcost.predictor import Prediction
+from tvm_narcost.tokens import default
+from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
+from tvm_narcost.tokens.roofline import roofline
+
+if TYPE_CHECKING:
+    import xgboost
+
+__all__ = ["KernelSum", "fit_kernel_sum"]
+
+_CONTEXT = frozenset(
+    {"consumers", "input_age_kernels", "input_age_bytes", "oldest_age_kernels", "oldest_age_bytes",
+     "from_graph_input", "network_footprint_l3", "network_roofline_us", "network_kernels", "memory_us", "roofline_us"}
+)  # fmt: skip
+_HEAD = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIONS)
+_ALONE = [*range(_HEAD), *(_HEAD + i for i, name in enumerate(default.QUANTITIES) if name not in _CONTEXT)]
+_SETTINGS = {
+    "objective": "reg:absoluteerror", "eta": 0.08, "max_depth": 8, "min_child_weight": 4, "subsample": 0.8,
+    "colsample_bytree": 0.6, "tree_method": "hist", "max_bin": 256,
+}  # fmt: skip
+_ROUNDS = 300
+
+
+@dataclass(frozen=True)
+class KernelSum:
+    """Boosted trees over the columns of a kernel's ``default`` token that describe it alone."""
+
+    booster: "xgboost.Booster"
+
+    def predict(
+        self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
+    ) -> list[Prediction]:
+        """See :class:`tvm_narcost.predictor.LatencyModel`; ``graphs`` are not needed."""
+        predictions = []
+        for plan in plans:
+            kernels_ms = self.kernels_us(kernel_facts(plan), profile) / 1e3
+            latency_ms = float(kernels_ms.sum())
+            predictions.append(
+                Prediction(latency_ms, (latency_ms, latency_ms), tuple(map(float, kernels_ms)), plan.planner)
+            )
+        return predictions
+
+    def kernels_us(self, facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.float64]:
+        """Predicted time of each kernel, microseconds, [kernels]."""
+        logs = self.log_efficiency(default.encode_kernels(facts, profile).values)
+        kernels: NDArray[np.float64] = roofline(facts, profile).total_us * np.exp(logs)
+        return kernels
+
+    def log_efficiency(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Predicted log(time / roofline) of kernels given by their ``default`` tokens, [kernels]."""
+        logs: NDArray[np.float64] = self.booster.inplace_predict(tokens[:, _ALONE]).astype(np.float64)
+        return logs
+
+    def save(self, path: Path) -> None:
+        """Write the trees as XGBoost's own JSON."""
+        path.write_bytes(bytes(self.booster.save_raw("json")))
+
+    @classmethod
+    def open(cls, path: Path) -> "KernelSum":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ArtifactError: missing, or not XGBoost's JSON.
+        """
+        import xgboost
+
+        booster = xgboost.Booster({"nthread": 1})
+        try:
+            booster.load_model(bytearray(path.read_bytes()))
+        except (OSError, xgboost.core.XGBoostError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ArtifactError(f"artifact {path}: {reason}, expected XGBoost's JSON; train it again") from error
+        return cls(booster)
+
+
+def fit_kernel_sum(
+    tokens: NDArray[np.float32], log_efficiency: NDArray[np.float64], share: NDArray[np.float64], seed: int
+) -> KernelSum:
+    """Fit the trees.
+
+    Args:
+        tokens: ``default`` tokens of all kernels, [kernels, default.WIDTH].
+        log_efficiency: log(time / roofline), [kernels].
+        share: weight of each kernel, [kernels]; its share of its network's time.
+        seed: of row and column sampling.
+    """
+    import xgboost
+
+    settings: dict[str, Any] = {**_SETTINGS, "seed": seed, "nthread": 1}
+    data = xgboost.DMatrix(tokens[:, _ALONE], label=log_efficiency, weight=share)
+    return KernelSum(xgboost.train(settings, data, num_boost_round=_ROUNDS))

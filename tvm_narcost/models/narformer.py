@@ -1,0 +1,184 @@
+"""NAR-Former: a transformer over tokens, fused in stages to one vector (Yi et al., CVPR 2023, section 3.3).
+
+Two configurations share the blocks:
+
+- ``paper``: tokens of the ``paper`` schema are the model's width; a depth token is appended; the fused vector and a
+  static feature give one latency.
+- ``default``: tokens of the ``default`` schema, one a kernel, are standardised and embedded; each kernel token, next
+  to the fused vector of the whole network, gives the logarithm of its time over its roofline. The sum over kernels
+  is the latency, so the breakdown is the prediction.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["NarFormer", "NarFormerConfig"]
+
+
+@dataclass(frozen=True)
+class NarFormerConfig:
+    """Sizes of a NAR-Former.
+
+    Attributes:
+        output: ``kernels`` gives a value a token, ``network`` one value a network.
+        token_width: width of a token as encoded.
+        model_width: width of the transformer; tokens are projected to it where it differs.
+        static_width: width of the static feature that joins the fused vector; 0 for none.
+        encoder_blocks: standard blocks over the tokens.
+        fusion_queries: learned queries of each fusion stage, the last one 1.
+        feed_forward_ratio: hidden width of the feed-forward network over the model width.
+        depth_token: append ReLU(Linear(depth code)) as the last token (paper, equation 9).
+    """
+
+    output: Literal["kernels", "network"]
+    token_width: int
+    model_width: int
+    heads: int
+    encoder_blocks: int
+    fusion_queries: tuple[int, ...] = (4, 2, 1)
+    feed_forward_ratio: int = 4
+    dropout: float = 0.1
+    static_width: int = 0
+    depth_token: bool = False
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries [B, Q, D] over keys and values [B, T, D]."""
+
+    def __init__(self, config: NarFormerConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.dropout = config.dropout
+        self.query = nn.Linear(config.model_width, config.model_width)
+        self.key_value = nn.Linear(config.model_width, 2 * config.model_width)
+        self.out = nn.Linear(config.model_width, config.model_width)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        B, Q, D = x.shape
+        split = (B, -1, self.heads, D // self.heads)
+        q = self.query(x).view(split).transpose(1, 2)  # [B, H, Q, D/H]
+        k, v = (part.view(split).transpose(1, 2) for part in self.key_value(memory).chunk(2, dim=-1))
+        keep = None if mask is None else mask[:, None, None, :]  # [B, 1, 1, T]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, dropout_p=self.dropout if self.training else 0.0)
+        out: Tensor = self.out(y.transpose(1, 2).reshape(B, Q, D))
+        return out
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; ``memory`` is what is attended to, the queries themselves when None."""
+
+    def __init__(self, config: NarFormerConfig) -> None:
+        super().__init__()
+        width = config.model_width
+        self.query_norm = nn.LayerNorm(width)
+        self.memory_norm = nn.LayerNorm(width)
+        self.attention = Attention(config)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, config.feed_forward_ratio * width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.feed_forward_ratio * width, width),
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None, memory: Tensor | None = None) -> Tensor:
+        query = self.query_norm(x)
+        source = query if memory is None else self.memory_norm(memory)
+        x = x + self.dropout(self.attention(query, source, mask))
+        out: Tensor = x + self.dropout(self.feed_forward(x))
+        return out
+
+
+class FusionStage(nn.Module):
+    """Aggregation block (learned queries over what came before), standard block, fusion block (over the tokens)."""
+
+    def __init__(self, config: NarFormerConfig, queries: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(1, queries, config.model_width) * 0.02)
+        self.aggregate = Block(config)
+        self.standard = Block(config)
+        self.fuse = Block(config)
+
+    def forward(self, before: Tensor, before_mask: Tensor | None, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        x = self.queries.expand(len(tokens), -1, -1)  # [B, N_k, D]
+        x = self.standard(self.aggregate(x, before_mask, before), None)
+        out: Tensor = self.fuse(x, mask, tokens)
+        return out
+
+
+class NarFormer(nn.Module):
+    """Tokens -> one value a kernel or one a network; see :class:`NarFormerConfig`."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: NarFormerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.model_width
+        self.register_buffer("mean", torch.zeros(config.token_width))
+        self.register_buffer("scale", torch.ones(config.token_width))
+        self.embed: nn.Module = nn.Identity()
+        if config.token_width != width or config.output == "kernels":
+            self.embed = nn.Linear(config.token_width, width)
+        self.depth = nn.Linear(config.token_width, width) if config.depth_token else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.encoder_blocks))
+        self.stages = nn.ModuleList(FusionStage(config, queries) for queries in config.fusion_queries)
+        if config.output == "kernels":
+            self.head = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 1))
+        else:
+            self.head = _tapering_head(width + config.static_width)
+
+    def standardise(self, tokens: Tensor) -> None:
+        """Take mean and scale of each column from training tokens [tokens, width]; constant columns keep scale 1."""
+        deviation = tokens.std(dim=0)
+        self.mean.copy_(tokens.mean(dim=0))
+        self.scale.copy_(torch.where(deviation > 1e-4, deviation, torch.ones_like(deviation)))
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor, depth_code: Tensor | None = None, static: Tensor | None = None
+    ) -> Tensor:
+        """Predict.
+
+        Args:
+            tokens: float32 [B, T, token_width], padded.
+            mask: bool [B, T], true where a token is.
+            depth_code: float32 [B, token_width], the coded node count; with ``depth_token`` only.
+            static: float32 [B, static_width]; with ``static_width`` only.
+
+        Returns:
+            [B, T] for ``kernels`` (values at padding mean nothing), [B] for ``network``.
+        """
+        x = embedded = self.embed(((tokens - self.mean) / self.scale).clamp(-8.0, 8.0))  # [B, T, D]
+        if self.depth is not None and depth_code is not None:
+            x = torch.cat([x, F.relu(self.depth(depth_code))[:, None]], dim=1)
+            mask = F.pad(mask, (0, 1), value=True)
+        keep = None if bool(mask.all()) else mask
+        for block in self.blocks:
+            x = block(x, keep)
+        fused, fused_mask = x, keep
+        for stage in self.stages:
+            fused, fused_mask = stage(fused, fused_mask, x, keep), None
+        vector = fused[:, 0]  # [B, D]
+        if self.config.output == "kernels":
+            context = vector[:, None].expand_as(x)
+            out: Tensor = self.head(torch.cat([embedded, x, context], dim=-1))
+            return out[..., 0]
+        if static is not None:
+            vector = torch.cat([static, vector], dim=-1)
+        out = self.head(vector)
+        return out[:, 0]
+
+
+def _tapering_head(width: int) -> nn.Sequential:
+    """d, d/2, d/4, d/8, 1 with ReLU between and no activation at the end."""
+    widths = [width, width // 2, width // 4, width // 8]
+    layers: list[nn.Module] = []
+    for entering, leaving in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(entering, leaving), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 1))

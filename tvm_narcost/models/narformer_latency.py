@@ -1,0 +1,132 @@
+"""The ``default`` NAR-Former as a LatencyModel: plans in, milliseconds with their breakdown out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hardware_profiles import HardwareProfile
+from relay_frontend.graph import OpGraph
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.errors import ArtifactError
+from tvm_narcost.models.artifact import ArtifactFacts, read_artifact, write_artifact
+from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.predictor import Prediction
+from tvm_narcost.tokens import default
+from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
+from tvm_narcost.tokens.roofline import roofline
+from tvm_narcost.tokens.sequence import TokenBatch, pad_tokens
+
+__all__ = ["NarFormerLatency"]
+
+_FOREIGN_SHARE = 0.05  # of the predicted time in kernels unlike training, above which a network is flagged
+
+
+@dataclass(frozen=True)
+class NarFormerLatency:
+    """Several NAR-Formers that were trained alike from different seeds; their mean logarithm is the prediction."""
+
+    networks: tuple[NarFormer, ...]
+    facts: ArtifactFacts
+
+    def predict(
+        self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
+    ) -> list[Prediction]:
+        """See :class:`tvm_narcost.predictor.LatencyModel`; ``graphs`` are not needed."""
+        described = [kernel_facts(plan) for plan in plans]
+        return [
+            self._prediction(plan, facts, kernels_us, profile)
+            for plan, facts, kernels_us in zip(plans, described, self.kernels_us(described, profile), strict=True)
+        ]
+
+    def kernels_us(self, described: Sequence[KernelFacts], profile: HardwareProfile) -> list[NDArray[np.float64]]:
+        """Predicted time of each kernel of each plan, microseconds, each [kernels]."""
+        if not any(len(facts) for facts in described):
+            return [np.zeros(0) for _ in described]
+        batch = pad_tokens([default.encode_kernels(facts, profile).values for facts in described])
+        logs = self._log_efficiency(batch)
+        return [
+            roofline(facts, profile).total_us * np.exp(logs[row, : len(facts)]) for row, facts in enumerate(described)
+        ]
+
+    def _log_efficiency(self, batch: TokenBatch) -> NDArray[np.float64]:
+        tokens, mask = torch.from_numpy(batch.values), torch.from_numpy(batch.mask)
+        with torch.inference_mode():
+            total = sum((network(tokens, mask) for network in self.networks), start=torch.zeros(()))
+        mean: NDArray[np.float64] = (total / len(self.networks)).double().numpy()
+        return mean
+
+    def _prediction(
+        self, plan: FusionPlan, facts: KernelFacts, kernels_us: NDArray[np.float64], profile: HardwareProfile
+    ) -> Prediction:
+        latency_ms = float(kernels_us.sum()) / 1e3
+        spread = math.exp(self.facts.interval_log_ratio)
+        unknown = tuple(sorted(set(facts.ops) - set(self.facts.operators_seen)))
+        foreign = self._foreign(facts, profile)
+        share = float(kernels_us[foreign].sum() / kernels_us.sum()) if len(kernels_us) else 0.0
+        return Prediction(
+            latency_ms=latency_ms,
+            interval_ms=(latency_ms / spread, latency_ms * spread),
+            kernels_ms=tuple(float(value) / 1e3 for value in kernels_us),
+            planner=plan.planner,
+            out_of_distribution=bool(unknown) or share > _FOREIGN_SHARE,
+            unknown_operators=unknown,
+        )
+
+    def _foreign(self, facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.bool_]:
+        """[kernels] true where a kernel's token leaves the range that training saw."""
+        values = default.encode_kernels(facts, profile).values
+        low, high = (np.array(limit, np.float32) for limit in self.facts.token_limits)
+        # Columns are logarithms to base 2 or flags: half a unit more than training saw is 40 % more of a quantity.
+        outside: NDArray[np.bool_] = ((values < low - 0.5) | (values > high + 0.5)).any(axis=1)
+        return outside
+
+    def save(self, folder: Path) -> None:
+        """Write the artifact."""
+        weights = {
+            f"{member}.{name}": value.numpy()
+            for member, network in enumerate(self.networks)
+            for name, value in network.state_dict().items()
+        }
+        write_artifact(folder, self.facts, weights)
+
+    @classmethod
+    def open(cls, folder: Path) -> "NarFormerLatency":
+        """Read an artifact.
+
+        Raises:
+            ArtifactError: missing, corrupt, of another schema, or weights that do not fit the config.
+        """
+        facts, weights = read_artifact(folder)
+        if (facts.kind, facts.schema, facts.schema_version) != ("narformer", default.NAME, default.VERSION):
+            raise ArtifactError(
+                f"artifact {folder}: {facts.kind} on schema {facts.schema} {facts.schema_version}, "
+                f"expected narformer on {default.NAME} {default.VERSION}; train it again or install its narcost"
+            )
+        try:
+            sizes = {**facts.config, "fusion_queries": tuple(facts.config["fusion_queries"])}
+            members = int(sizes.pop("members"))
+            networks = tuple(NarFormer(NarFormerConfig(**sizes)).eval() for _ in range(members))
+            for member, network in enumerate(networks):
+                prefix = f"{member}."
+                state = {
+                    name.removeprefix(prefix): torch.from_numpy(value)
+                    for name, value in weights.items()
+                    if name.startswith(prefix)
+                }
+                network.load_state_dict(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ArtifactError(
+                f"artifact {folder}: weights do not fit its config ({reason}); copy or train it again"
+            ) from error
+        return cls(networks, facts)
+
+    @staticmethod
+    def config_facts(config: NarFormerConfig, members: int) -> dict[str, object]:
+        """The config as an artifact keeps it."""
+        return {**asdict(config), "members": members}

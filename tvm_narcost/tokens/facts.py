@@ -1,0 +1,177 @@
+"""KernelFacts: what each kernel of a plan computes and moves, one row a kernel, in plain numbers.
+
+Tokens, kernel-sum, roofline and FLOPs all read these facts, so that a kernel is described in one place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relay_frontend.costs import OperatorCost, operator_cost
+from relay_frontend.graph import GRAPH_INPUT, PARAMETER, OpGraph
+from relay_frontend.ops import operator_category
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.tokens.extents import EXTENTS, node_extents
+
+__all__ = ["COLUMNS", "KernelFacts", "kernel_facts"]
+
+COLUMNS = (
+    # work
+    "flops", "padding_flops", "input_bytes", "parameter_bytes", "output_bytes",
+    *EXTENTS,
+    # how it is compiled
+    "blocked", "fused_sum", "fused_nodes", "activations", "constant_operand", "transposed_operands", "element_bytes",
+    # what is around it
+    "inputs", "outputs", "consumers", "input_age_kernels", "input_age_bytes", "oldest_age_kernels", "oldest_age_bytes",
+    "from_graph_input",
+)  # fmt: skip
+
+_INDEX = {name: position for position, name in enumerate(COLUMNS)}
+_STATIC = _INDEX["inputs"]  # the columns before this one depend on the node alone
+
+
+@dataclass(frozen=True)
+class KernelFacts:
+    """One row a kernel, in the plan's order.
+
+    Attributes:
+        ops: canonical operator of each kernel's main node (the one with most FLOPs, then most output).
+        categories: its category in the operator table.
+        activations: the activation that is fused into it, or empty.
+        values: float64 [kernels, len(COLUMNS)], raw counts; see COLUMNS.
+        sources: for each kernel the kernels that it reads from, ascending.
+    """
+
+    ops: tuple[str, ...]
+    categories: tuple[str, ...]
+    activations: tuple[str, ...]
+    values: NDArray[np.float64]
+    sources: tuple[tuple[int, ...], ...]
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One column, [kernels]."""
+        return self.values[:, _INDEX[name]]
+
+    def __len__(self) -> int:
+        return len(self.ops)
+
+
+def kernel_facts(plan: FusionPlan) -> KernelFacts:
+    """Describe every kernel of a plan; linear in nodes and edges."""
+    graph = plan.graph
+    kernel_of = [0] * len(graph.nodes)
+    for position, members in enumerate(plan.kernels):
+        for index in members:
+            kernel_of[index] = position
+    mains = [_main_node(graph, members) for members in plan.kernels]
+    rows = [_static_row(graph, members, main) for members, main in zip(plan.kernels, mains, strict=True)]
+    values = np.zeros((len(rows), len(COLUMNS)))
+    if rows:
+        values[:, :_STATIC] = np.array(rows)
+    sources = _fill_context(plan, kernel_of, values)
+    nodes = [graph.nodes[main] for main in mains]
+    return KernelFacts(
+        ops=tuple(node.op for node in nodes),
+        categories=tuple(operator_category(node.op) for node in nodes),
+        activations=tuple(_activation(graph, members, main) for members, main in zip(plan.kernels, mains, strict=True)),
+        values=values,
+        sources=sources,
+    )
+
+
+def _main_node(graph: OpGraph, members: tuple[int, ...]) -> int:
+    if len(members) == 1:
+        return members[0]
+    return max(
+        members,
+        key=lambda index: (operator_cost(graph, index).flops, sum(t.elements for t in graph.nodes[index].outputs)),
+    )
+
+
+def _activation(graph: OpGraph, members: tuple[int, ...], main: int) -> str:
+    named = graph.nodes[main].attribute_map.get("activation", "")
+    if named:
+        return str(named)
+    for index in members:
+        if index != main and operator_category(graph.nodes[index].op) == "activation":
+            return graph.nodes[index].op
+    return ""
+
+
+def _static_row(graph: OpGraph, members: tuple[int, ...], main: int) -> Sequence[float]:
+    """The columns that depend on the kernel's own nodes alone."""
+    costs = [operator_cost(graph, index) for index in members]
+    node = graph.nodes[main]
+    if len(members) == 1:
+        traffic = (costs[0].input_bytes, costs[0].parameter_bytes, costs[0].output_bytes)
+    else:
+        traffic = _group_traffic(graph, members, costs)
+    shape = node_extents(node.op, node.attributes, graph.input_types(main), node.outputs)
+    constant = any(edge.source == PARAMETER for edge in node.inputs)
+    activations = sum(operator_category(graph.nodes[index].op) == "activation" for index in members if index != main)
+    attributes = node.attribute_map
+    return (
+        sum(cost.flops for cost in costs),
+        sum(cost.padding_flops for cost in costs),
+        *traffic,
+        *shape,
+        float(attributes.get("layout") == "nchwc"),
+        float(bool(attributes.get("fused_sum", 0))),
+        len(members),
+        activations + ("activation" in attributes),
+        float(constant),
+        float(bool(attributes.get("transA", 0))) + 2.0 * float(bool(attributes.get("transB", 0))),
+        node.outputs[0].bytes / max(node.outputs[0].elements, 1) if node.outputs else 4.0,
+    )
+
+
+def _group_traffic(graph: OpGraph, members: tuple[int, ...], costs: list[OperatorCost]) -> tuple[int, int, int]:
+    """Bytes that cross the border of a fused group: values made and used inside it stay in registers or cache."""
+    inside = set(members)
+    read = {
+        edge: graph.type_of(edge).bytes
+        for index in members
+        for edge in graph.nodes[index].inputs
+        if edge.source not in inside and edge.source != PARAMETER
+    }
+    outputs = {edge.source for edge in graph.outputs}
+    written = sum(
+        sum(kind.bytes for kind in graph.nodes[index].outputs)
+        for index in members
+        if index in outputs or any(reader not in inside for reader in graph.consumers[index])
+    )
+    return sum(read.values()), sum(cost.parameter_bytes for cost in costs), written
+
+
+def _fill_context(plan: FusionPlan, kernel_of: list[int], values: NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
+    """Fill the columns from ``inputs`` on; returns each kernel's sources.
+
+    The age of an input is what ran since it was made: how many kernels, and how many bytes they touched. A young
+    input is still in cache.
+    """
+    graph = plan.graph
+    touched = values[:, 2] + values[:, 3] + values[:, 4]
+    until = np.concatenate([[0.0], np.cumsum(touched)])  # bytes touched before kernel i
+    sources: list[tuple[int, ...]] = []
+    readers = [0] * len(plan.kernels)
+    for position, members in enumerate(plan.kernels):
+        edges = {edge for index in members for edge in graph.nodes[index].inputs}
+        found = tuple(sorted({kernel_of[edge.source] for edge in edges if edge.source >= 0} - {position}))
+        sources.append(found)
+        for source in found:
+            readers[source] += 1
+        youngest, oldest = (found[-1], found[0]) if found else (position, position)
+        values[position, _STATIC:] = (
+            sum(edge.source != PARAMETER for edge in edges),
+            sum(len(graph.nodes[index].outputs) for index in members),
+            0.0,
+            position - youngest,
+            until[position] - until[youngest + 1] if found else 0.0,
+            position - oldest,
+            until[position] - until[oldest + 1] if found else 0.0,
+            float(any(edge.source == GRAPH_INPUT for edge in edges)),
+        )
+    values[:, _INDEX["consumers"]] = readers
+    return tuple(sources)

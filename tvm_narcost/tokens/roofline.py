@@ -1,0 +1,55 @@
+"""Roofline terms of each kernel (Williams et al., 2009), with the bandwidth of the cache its data is expected in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_profiles import HardwareProfile
+from tvm_narcost.tokens.facts import KernelFacts
+
+__all__ = ["Roofline", "roofline"]
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Lower bounds on the time of each kernel, microseconds, each float64 [kernels].
+
+    Attributes:
+        compute_us: FLOPs that are really done over the peak of all threads.
+        memory_us: bytes over the bandwidth of the cache level that holds them.
+        total_us: the larger of the two plus the overhead of one call.
+    """
+
+    compute_us: NDArray[np.float64]
+    memory_us: NDArray[np.float64]
+    total_us: NDArray[np.float64]
+
+
+def roofline(facts: KernelFacts, profile: HardwareProfile) -> Roofline:
+    """Bound each kernel of a plan on a profile."""
+    device = profile.device
+    peak_gflops = dict(device.peak_gflops)["float32"] * profile.runtime.threads
+    flops = facts.column("flops") - facts.column("padding_flops")
+    parameter_bytes = facts.column("parameter_bytes")
+    moved = facts.column("input_bytes") + facts.column("output_bytes")
+    footprint = parameter_bytes.sum() + (facts.column("output_bytes").max() if len(facts) else 0.0)
+    # 1 GFLOP/s is 1e3 FLOP a microsecond, 1 GB/s is 1e3 bytes a microsecond.
+    compute_us = flops / (peak_gflops * 1e3)
+    memory_us = (
+        facts.column("input_bytes") / _bandwidth(facts.column("oldest_age_bytes") + moved, profile)
+        + facts.column("output_bytes") / _bandwidth(moved, profile)
+        + parameter_bytes / _bandwidth(np.full(len(facts), footprint), profile)
+    ) / 1e3
+    return Roofline(compute_us, memory_us, np.maximum(compute_us, memory_us) + device.call_overhead_us)
+
+
+def _bandwidth(working_set_bytes: NDArray[np.float64], profile: HardwareProfile) -> NDArray[np.float64]:
+    """GB/s of the smallest cache that holds a working set."""
+    device, bandwidth = profile.device, dict(profile.device.bandwidth_gb_s)
+    return np.select(
+        [working_set_bytes <= device.l1d_bytes, working_set_bytes <= device.l2_bytes,
+         working_set_bytes <= device.l3_bytes],
+        [bandwidth["l1"], bandwidth["l2"], bandwidth["l3"]],
+        bandwidth["memory"],
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""Evaluation: each predictor is fitted on a split's training part and judged on its test part, all alike."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardware_profiles import HardwareProfile
+from tvm_narcost.models.flops import fit_flops
+from tvm_narcost.models.kernel_sum import KernelSum, fit_kernel_sum
+from tvm_narcost.tokens.paper import PaperTokens, encode_graph
+from tvm_narcost.training.examples import Example
+from tvm_narcost.training.loop import TrainingSettings, predict_us, train_network
+from tvm_narcost.training.metrics import Metrics, compute_metrics
+from tvm_narcost.training.paper_loop import PaperSettings, train_paper_network
+from tvm_narcost.training.splits import Split, leave_family_out
+
+__all__ = ["PREDICTORS", "FamilyResult", "fit_kernel_sum_to", "leave_one_family_out", "measured_ms"]
+
+_VALIDATION = 0.05
+
+
+@dataclass(frozen=True)
+class FamilyResult:
+    """Figures of one predictor, trained without one family, on that family."""
+
+    predictor: str
+    family: str
+    seed: int
+    metrics: Metrics
+    predicted_ms: tuple[float, ...]
+    measured_ms: tuple[float, ...]
+
+
+def measured_ms(examples: Sequence[Example]) -> list[float]:
+    """Median latency of each, milliseconds."""
+    return [example.latency_us / 1e3 for example in examples]
+
+
+def fit_kernel_sum_to(examples: Sequence[Example], seed: int) -> KernelSum:
+    """Fit kernel-sum to the kernels of measured networks."""
+    return fit_kernel_sum(
+        np.concatenate([example.tokens for example in examples]),
+        np.concatenate([example.log_efficiency for example in examples]),
+        np.concatenate([example.share for example in examples]),
+        seed,
+    )
+
+
+def _flops(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+    model = fit_flops([example.graph for example in split.train], measured_ms(split.train))
+    graphs, plans = [example.graph for example in split.test], [example.plan for example in split.test]
+    return [prediction.latency_ms for prediction in model.predict(graphs, plans, profile)]
+
+
+def _roofline(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+    return [float(example.roofline_us.sum()) / 1e3 for example in split.test]
+
+
+def _kernel_sum(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+    model = fit_kernel_sum_to(split.train, seed)
+    predicted = []
+    for example in split.test:
+        logs = model.log_efficiency(example.tokens)
+        predicted.append(float((example.roofline_us * np.exp(logs)).sum()) / 1e3)
+    return predicted
+
+
+def _narformer(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+    network = train_network(split.train, TrainingSettings(), seed)
+    return [float(kernels_us.sum()) / 1e3 for kernels_us in predict_us([network], split.test)]
+
+
+def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+    def encoded(examples: Sequence[Example]) -> list[tuple[PaperTokens, float]]:
+        return [(encode_graph(example.graph), example.latency_us / 1e3) for example in examples]
+
+    model = train_paper_network(encoded(split.train), encoded(split.validation), PaperSettings(), seed)
+    return [model.latency_ms(encode_graph(example.graph)) for example in split.test]
+
+
+PREDICTORS: Mapping[str, Callable[[Split[Example], HardwareProfile, int], list[float]]] = {
+    "flops": _flops,
+    "roofline": _roofline,
+    "kernel_sum": _kernel_sum,
+    "narformer": _narformer,
+    "narformer_paper": _narformer_paper,
+}
+
+
+def leave_one_family_out(
+    examples: Sequence[Example], predictor: str, family: str, seed: int, profile: HardwareProfile
+) -> FamilyResult:
+    """Train ``predictor`` on all families but one, judge it on that one.
+
+    Raises:
+        TrainingError: no network of that family.
+    """
+    split = leave_family_out(examples, family, validation=_VALIDATION)
+    predicted = PREDICTORS[predictor](split, profile, seed)
+    truth = measured_ms(split.test)
+    return FamilyResult(predictor, family, seed, compute_metrics(predicted, truth), tuple(predicted), tuple(truth))

@@ -1,0 +1,93 @@
+"""Example: one measured network, encoded for training."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_profiles import HardwareProfile
+from relay_frontend.graph import OpGraph
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.database import LatencyRecord
+from tvm_narcost.database.measurement import Measurement
+from tvm_narcost.tokens.default import encode_kernels
+from tvm_narcost.tokens.facts import kernel_facts
+from tvm_narcost.tokens.roofline import roofline
+
+__all__ = ["Example", "encode_record", "encode_records", "measured_latency_us"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One network with what was measured.
+
+    Attributes:
+        name, family: where it comes from.
+        graph, plan: as read, as run.
+        operators: operator of each kernel.
+        tokens: float32 [kernels, width], schema ``default``.
+        roofline_us: float64 [kernels].
+        kernels_us: float64 [kernels], in-network times scaled to sum to ``latency_us``: the profiler adds its own
+            time to every kernel, the end-to-end samples are free of it.
+        latency_us: median end-to-end latency.
+    """
+
+    name: str
+    family: str
+    graph: OpGraph
+    plan: FusionPlan
+    operators: tuple[str, ...]
+    tokens: NDArray[np.float32]
+    roofline_us: NDArray[np.float64]
+    kernels_us: NDArray[np.float64]
+    latency_us: float
+
+    @property
+    def share(self) -> NDArray[np.float64]:
+        """Share of each kernel in the network's time, [kernels], sums to 1."""
+        share: NDArray[np.float64] = self.kernels_us / self.kernels_us.sum()
+        return share
+
+    @property
+    def log_efficiency(self) -> NDArray[np.float64]:
+        """log(time / roofline) of each kernel, [kernels]: what the models learn."""
+        logs: NDArray[np.float64] = np.log(np.maximum(self.kernels_us, _RESOLUTION_US) / self.roofline_us)
+        return logs
+
+
+_RESOLUTION_US = 0.05  # a kernel that the profiler's microseconds round to nothing still has a logarithm
+
+
+def measured_latency_us(measurement: Measurement) -> float:
+    """Median of the end-to-end samples, microseconds."""
+    return float(np.median(measurement.samples_us))
+
+
+def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
+    """Encode one measured network; its kernels must all have been timed."""
+    facts = kernel_facts(record.plan)
+    raw_us = np.zeros(len(facts))
+    for timed in record.measurement.kernels:
+        raw_us[timed.kernel] = np.mean(timed.samples_us)
+    latency_us = measured_latency_us(record.measurement)
+    return Example(
+        name=record.name,
+        family=record.family,
+        graph=record.graph,
+        plan=record.plan,
+        operators=facts.ops,
+        tokens=encode_kernels(facts, profile).values,
+        roofline_us=roofline(facts, profile).total_us,
+        kernels_us=raw_us * (latency_us / max(raw_us.sum(), 1e-9)),
+        latency_us=latency_us,
+    )
+
+
+def encode_records(records: Iterable[LatencyRecord], profile: HardwareProfile) -> list[Example]:
+    """Encode those that were measured and are stable or noisy, not failed; noisy ones are left out of training."""
+    return [
+        encode_record(record, profile)
+        for record in records
+        if record.measurement.verdict == "stable" and record.measurement.kernels
+    ]

@@ -1,0 +1,139 @@
+"""Training of the ``default`` NAR-Former: crops of networks, weights averaged over time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tvm_narcost.errors import TrainingError
+from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.tokens import default
+from tvm_narcost.training.examples import Example
+from tvm_narcost.training.losses import kernel_loss
+
+__all__ = ["DEFAULT_CONFIG", "TrainingSettings", "predict_us", "train_network"]
+
+DEFAULT_CONFIG = NarFormerConfig(
+    output="kernels", token_width=default.WIDTH, model_width=64, heads=4, encoder_blocks=2, dropout=0.1
+)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the default NAR-Former is trained.
+
+    Attributes:
+        epochs: passes over the training networks.
+        batch: networks a step.
+        crop: most kernels of a network that one step sees, a random run of neighbours; kernels carry labels of their
+            own, so a part of a network is an example too.
+        learning_rate: peak; 5 % warm-up, then cosine decay to a hundredth.
+        averaging: decay of the exponential moving average of the weights, which is what is kept.
+        token_weight: of the kernels' loss against the networks'.
+    """
+
+    epochs: int = 40
+    batch: int = 32
+    crop: int = 96
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    averaging: float = 0.995
+    token_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Batch:
+    tokens: Tensor  # [B, T, width]
+    mask: Tensor  # [B, T]
+    roofline_us: Tensor  # [B, T]
+    kernels_us: Tensor  # [B, T]
+
+
+def train_network(
+    examples: Sequence[Example],
+    settings: TrainingSettings,
+    seed: int,
+    *,
+    config: NarFormerConfig = DEFAULT_CONFIG,
+    progress: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> NarFormer:
+    """Train one network; the same examples, settings and seed give the same weights.
+
+    Raises:
+        TrainingError: no examples.
+    """
+    if not examples:
+        raise TrainingError("training: got no networks, expected measured ones; run `narcost profile` first")
+    torch.manual_seed(seed)
+    network = NarFormer(config)
+    network.standardise(torch.from_numpy(np.concatenate([example.tokens for example in examples])))
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    steps = settings.epochs * -(-len(examples) // settings.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.05, final_div_factor=4.0
+    )
+    random = np.random.default_rng(seed)
+    network.train()
+    for epoch in range(settings.epochs):
+        losses = []
+        for batch in _epoch(examples, settings, random):
+            logs = network(batch.tokens, batch.mask)
+            loss = kernel_loss(logs, batch.roofline_us, batch.kernels_us, batch.mask, settings.token_weight)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            averaged.update_parameters(network)
+            losses.append(float(loss.detach()))
+        progress(epoch, float(np.mean(losses)))
+    kept: NarFormer = averaged.module
+    return kept.eval()
+
+
+def _epoch(examples: Sequence[Example], settings: TrainingSettings, random: np.random.Generator) -> Iterator[_Batch]:
+    """Batches of crops; networks of like length go together so that little is padded."""
+    crops = [_crop(len(example.tokens), settings.crop, random) for example in examples]
+    length = np.array([stop - start for start, stop in crops])
+    order = np.argsort(length + random.uniform(0, 8, len(length)))
+    batches = [order[first : first + settings.batch] for first in range(0, len(order), settings.batch)]
+    for position in random.permutation(len(batches)):
+        yield _collate([(examples[index], *crops[index]) for index in batches[position]])
+
+
+def _crop(kernels: int, most: int, random: np.random.Generator) -> tuple[int, int]:
+    if kernels <= most:
+        return 0, kernels
+    start = int(random.integers(0, kernels - most + 1))
+    return start, start + most
+
+
+def _collate(crops: Sequence[tuple[Example, int, int]]) -> _Batch:
+    longest = max(stop - start for _, start, stop in crops)
+    shape = (len(crops), longest)
+    tokens = np.zeros((*shape, crops[0][0].tokens.shape[1]), np.float32)
+    mask = np.zeros(shape, np.bool_)
+    roofline_us, kernels_us = np.ones(shape, np.float32), np.zeros(shape, np.float32)
+    for row, (example, start, stop) in enumerate(crops):
+        size = stop - start
+        tokens[row, :size] = example.tokens[start:stop]
+        mask[row, :size] = True
+        roofline_us[row, :size] = example.roofline_us[start:stop]
+        kernels_us[row, :size] = np.maximum(example.kernels_us[start:stop], 1e-3)
+    return _Batch(*(torch.from_numpy(array) for array in (tokens, mask, roofline_us, kernels_us)))
+
+
+def predict_us(networks: Sequence[NarFormer], examples: Sequence[Example]) -> list[NDArray[np.float64]]:
+    """Time of each kernel of each example, microseconds; the mean logarithm of several networks."""
+    predicted = []
+    with torch.inference_mode():
+        for example in examples:
+            batch = _collate([(example, 0, len(example.tokens))])
+            logs = torch.stack([network(batch.tokens, batch.mask)[0] for network in networks]).mean(dim=0)
+            predicted.append(example.roofline_us * np.exp(logs.double().numpy()))
+    return predicted

@@ -1,0 +1,46 @@
+"""Losses of the two NAR-Former configurations."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["kernel_loss", "paper_loss"]
+
+_UNIFORM = 0.3  # weight of a kernel is this much of an equal share, the rest its share of the network's time
+_BETA = 0.05  # below this error of a logarithm (5 %) the loss is quadratic
+
+
+def kernel_loss(
+    log_efficiency: Tensor, roofline_us: Tensor, kernels_us: Tensor, mask: Tensor, token_weight: float
+) -> Tensor:
+    """Relative error of each network's sum and, weighted by share, of each kernel.
+
+    Args:
+        log_efficiency: predicted log(time / roofline), [B, T].
+        roofline_us, kernels_us: [B, T]; at padding 1 and 0.
+        mask: [B, T], true where a kernel is.
+        token_weight: of the kernels' term; the networks' term has weight 1.
+    """
+    predicted_us = roofline_us * log_efficiency.exp() * mask
+    total_us = kernels_us.sum(dim=1)
+    network = _smooth(torch.log(predicted_us.sum(dim=1) / total_us)).mean()
+    target = torch.log(kernels_us.clamp_min(0.05) / roofline_us)
+    weight = (1 - _UNIFORM) * kernels_us / total_us[:, None] + _UNIFORM * mask / mask.sum(dim=1, keepdim=True)
+    token = (weight * _smooth(log_efficiency - target) * mask).sum(dim=1).mean()
+    return network + token_weight * token
+
+
+def _smooth(error: Tensor) -> Tensor:
+    return F.smooth_l1_loss(error, torch.zeros_like(error), beta=_BETA, reduction="none")
+
+
+def paper_loss(predicted_ms: Tensor, measured_ms: Tensor, ranking_weight: float) -> Tensor:
+    """MSE plus the sequence-ranking loss (paper, equations 12 and 13; the absolute value as in the released code).
+
+    Args:
+        predicted_ms, measured_ms: [B], raw milliseconds.
+        ranking_weight: lambda 1, 0.1 in the paper.
+    """
+    order = torch.randperm(len(predicted_ms))
+    ranking = ((predicted_ms[order] - predicted_ms) - (measured_ms[order] - measured_ms)).abs().mean()
+    return F.mse_loss(predicted_ms, measured_ms) + ranking_weight * ranking

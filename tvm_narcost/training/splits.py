@@ -1,0 +1,63 @@
+"""Splits: by family for what is held out, by graph hash inside the training families."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay_frontend.graph import OpGraph
+from tvm_narcost.errors import TrainingError
+
+__all__ = ["Split", "leave_family_out", "split_by_hash"]
+
+
+class _Measured(Protocol):
+    @property
+    def family(self) -> str: ...
+    @property
+    def graph(self) -> OpGraph: ...
+
+
+@dataclass(frozen=True)
+class Split[T]:
+    """Disjoint lists; ``test`` takes no part in fitting, early stopping or the choice of settings."""
+
+    train: tuple[T, ...]
+    validation: tuple[T, ...]
+    test: tuple[T, ...]
+
+
+_BUCKETS = 1000
+
+
+def _bucket(graph: OpGraph) -> int:
+    """A stable number from 0 to 999; equal graphs get equal ones, so that no graph is on both sides of a split."""
+    return int(graph.structural_hash()[:8], 16) % _BUCKETS
+
+
+def split_by_hash[T: _Measured](examples: Sequence[T], *, validation: float, test: float = 0.0) -> Split[T]:
+    """Split all families alike; ``validation`` and ``test`` are fractions."""
+    last_test, last_validation = test * _BUCKETS, (test + validation) * _BUCKETS
+
+    def chosen(keep: Callable[[int], bool]) -> tuple[T, ...]:
+        return tuple(example for example in examples if keep(_bucket(example.graph)))
+
+    return Split(
+        train=chosen(lambda bucket: bucket >= last_validation),
+        validation=chosen(lambda bucket: last_test <= bucket < last_validation),
+        test=chosen(lambda bucket: bucket < last_test),
+    )
+
+
+def leave_family_out[T: _Measured](examples: Sequence[T], family: str, *, validation: float) -> Split[T]:
+    """Test on one family, train and validate on the others.
+
+    Raises:
+        TrainingError: no network is of that family, or none of another.
+    """
+    test = tuple(example for example in examples if example.family == family)
+    others = [example for example in examples if example.family != family]
+    if not test or not others:
+        known = sorted({example.family for example in examples})
+        raise TrainingError(f"family {family!r}: {len(test)} networks, expected one of {known} and another besides")
+    within = split_by_hash(others, validation=validation)
+    return Split(within.train, within.validation, test)
