@@ -5,10 +5,10 @@ from tvm_narcost.zoo.blocks import classifier, conv_block, dropout, flatten, glo
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.sizes import image_size, scaled
 
-__all__ = ["build_alexnet", "build_squeezenet", "build_vgg"]
+__all__ = ["build_alexnet", "build_squeezenet", "build_vgg", "fire_module", "hidden_layers"]
 
 
-def _hidden_layers(b: GraphBuilder, x: Value, features: int, count: int) -> None:
+def hidden_layers(b: GraphBuilder, x: Value, features: int, count: int) -> None:
     """The big fully connected classifier of 2012 to 2014."""
     x = flatten(b, x)
     if b.rng.random() < 0.3:
@@ -52,7 +52,7 @@ def build_alexnet(b: GraphBuilder) -> None:
             x = ops.pool(b, x, "MaxPool", pool_kernel, 2, 0, ceil=rng.random() < 0.3)
         if lrn == "pool_first" and index < 2:
             x = ops.lrn(b, x)
-    _hidden_layers(b, x, rng.choice([256, 512, 1024, 2048, 3072, 4096, 4096]), rng.choice([1, 2, 2]))
+    hidden_layers(b, x, rng.choice([256, 512, 1024, 2048, 3072, 4096, 4096]), rng.choice([1, 2, 2]))
 
 
 def build_vgg(b: GraphBuilder) -> None:
@@ -74,10 +74,11 @@ def build_vgg(b: GraphBuilder) -> None:
     if rng.random() < 0.2:
         classifier(b, x)
     else:
-        _hidden_layers(b, x, rng.choice([256, 512, 1024, 2048, 4096, 4096]), rng.choice([1, 2, 2]))
+        hidden_layers(b, x, rng.choice([256, 512, 1024, 2048, 4096, 4096]), rng.choice([1, 2, 2]))
 
 
-def _fire(b: GraphBuilder, x: Value, squeezed: int, expand_1: int, expand_3: int, bypass: bool) -> Value:
+def fire_module(b: GraphBuilder, x: Value, squeezed: int, expand_1: int, expand_3: int, bypass: bool) -> Value:
+    """SqueezeNet: narrow by 1x1, widen by 1x1 and 3x3 side by side."""
     narrow = _conv_relu(b, x, squeezed, 1, 1, None)
     left = _conv_relu(b, narrow, expand_1, 1, 1, None)
     right = _conv_relu(b, narrow, expand_3, 3, 1, None)
@@ -105,7 +106,7 @@ def build_squeezenet(b: GraphBuilder) -> None:
         squeezed = base * (1 + index // 2)
         expand = squeezed * ratio
         expand_3 = max(1, round(expand * 2 * share))
-        x = _fire(b, x, squeezed, max(1, expand * 2 - expand_3), expand_3, bypass)
+        x = fire_module(b, x, squeezed, max(1, expand * 2 - expand_3), expand_3, bypass)
         if index in pools:
             x = ops.pool(b, x, "MaxPool", 3, 2, ceil=ceil)
     classes = rng.choice([10, 100, 1000, 1000])

@@ -5,7 +5,7 @@ from tvm_narcost.zoo.blocks import classifier, dropout, norm
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.sizes import image_size
 
-__all__ = ["build_densenet"]
+__all__ = ["build_densenet", "dense_layer"]
 
 
 def _norm_relu_conv(b: GraphBuilder, x: Value, channels: int, kernel: int) -> Value:
@@ -14,7 +14,8 @@ def _norm_relu_conv(b: GraphBuilder, x: Value, channels: int, kernel: int) -> Va
     return ops.conv(b, x, channels, kernel, bias=b.spelling.norm == "bias")
 
 
-def _dense_layer(b: GraphBuilder, x: Value, growth: int, bottleneck: int) -> Value:
+def dense_layer(b: GraphBuilder, x: Value, growth: int, bottleneck: int) -> Value:
+    """DenseNet: ``growth`` new channels, through a 1x1 of ``bottleneck`` times as many (0: none)."""
     y = _norm_relu_conv(b, x, bottleneck * growth, 1) if bottleneck else x
     return dropout(b, _norm_relu_conv(b, y, growth, 3), 0.2)
 
@@ -41,7 +42,7 @@ def build_densenet(b: GraphBuilder) -> None:
     for stage, depth in enumerate(depths):
         features = [x]
         for _ in range(depth):
-            new = _dense_layer(b, x, growth, bottleneck)
+            new = dense_layer(b, x, growth, bottleneck)
             features.append(new)
             # Two spellings: join all features again at each layer, or the new one to what was joined before.
             x = ops.concat(b, features if joined_at_once else [x, new])

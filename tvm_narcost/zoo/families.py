@@ -15,6 +15,7 @@ from tvm_narcost.zoo.inception import build_googlenet
 from tvm_narcost.zoo.language import build_bert, build_gpt
 from tvm_narcost.zoo.mobile import build_efficientnet, build_mnasnet, build_mobilenet_v2, build_mobilenet_v3
 from tvm_narcost.zoo.nasbench201 import build_nasbench201
+from tvm_narcost.zoo.random_wired import build_random_wired
 from tvm_narcost.zoo.residual import build_regnet, build_resnet
 from tvm_narcost.zoo.shuffle import build_ghostnet, build_shufflenet
 from tvm_narcost.zoo.spelling import draw_spelling
@@ -70,6 +71,7 @@ _ALL = (
     Family("bert", "BERT encoders, with and without padding mask", build_bert),
     Family("gpt", "GPT-2 and Llama decoders with causal mask", build_gpt),
     Family("mlp_mixer", "MLP-Mixer: fully connected layers over positions and channels", build_mlp_mixer),
+    Family("random_wired", "random graphs of the blocks of all families", build_random_wired),
 )
 
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _ALL})

@@ -255,7 +255,8 @@ def resize(b: GraphBuilder, x: Value, factor: int, mode: str = "nearest") -> Val
     if b.opset < 11:
         return b.node("Upsample" if b.opset == 9 else "Resize", [x, scales], shape, mode=mode)
     extra = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}
-    return b.node("Resize", [x, None, scales], shape, mode=mode, **extra)
+    region = b.constant([], dtype=FLOAT) if b.opset < 13 else None  # optional from 13 on
+    return b.node("Resize", [x, region, scales], shape, mode=mode, **extra)
 
 
 def lrn(b: GraphBuilder, x: Value) -> Value:

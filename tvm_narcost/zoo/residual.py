@@ -5,7 +5,7 @@ from tvm_narcost.zoo.blocks import classifier, conv_block, residual, squeeze_exc
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.sizes import image_size, scaled
 
-__all__ = ["build_regnet", "build_resnet"]
+__all__ = ["build_regnet", "build_resnet", "residual_block"]
 
 
 def _stem(b: GraphBuilder, x: Value, width: int) -> Value:
@@ -22,7 +22,7 @@ def _stem(b: GraphBuilder, x: Value, width: int) -> Value:
     return ops.pool(b, x, "MaxPool", 3, 2, 1)
 
 
-def _residual_block(
+def residual_block(
     b: GraphBuilder, x: Value, inner: int, channels: int, kernels: tuple[int, ...], stride: int, groups: int,
     excite: int, stride_at: int,
 ) -> Value:  # fmt: skip
@@ -70,7 +70,7 @@ def build_resnet(b: GraphBuilder) -> None:
         inner = width * wide * (2 if kind == "resnext" and rng.random() < 0.5 else 1)
         for index in range(depth):
             stride = 2 if index == 0 and stage > 0 else 1
-            x = _residual_block(b, x, inner, width * expansion, kernels, stride, groups, excite, stride_at)
+            x = residual_block(b, x, inner, width * expansion, kernels, stride, groups, excite, stride_at)
     classifier(b, x)
 
 
@@ -96,5 +96,5 @@ def build_regnet(b: GraphBuilder) -> None:
     for width in widths:
         stride = 2 if width != previous and x.shape[2] > 3 else 1
         previous = width
-        x = _residual_block(b, x, width, width, (1, 3, 1), stride, width // group_width, excite, 1)
+        x = residual_block(b, x, width, width, (1, 3, 1), stride, width // group_width, excite, 1)
     classifier(b, x)

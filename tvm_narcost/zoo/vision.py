@@ -6,7 +6,7 @@ from tvm_narcost.zoo.blocks import activation, classifier, layer_norm, residual
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.sizes import image_size
 
-__all__ = ["build_convnext", "build_mlp_mixer", "build_swin", "build_vit"]
+__all__ = ["build_convnext", "build_mlp_mixer", "build_swin", "build_vit", "window_attention"]
 
 _HEAD_SIZES = (16, 24, 32, 32, 48, 64, 64)
 
@@ -57,7 +57,7 @@ def _roll(b: GraphBuilder, x: Value, shift: int) -> Value:
     return x
 
 
-def _window_attention(b: GraphBuilder, x: Value, heads: int, window: int) -> Value:
+def window_attention(b: GraphBuilder, x: Value, heads: int, window: int) -> Value:
     """Attention inside windows of [n, h, w, c], with a bias by relative position."""
     n, h, w, c = x.shape
     rows, columns, area = h // window, w // window, window * window
@@ -112,7 +112,7 @@ def build_swin(b: GraphBuilder) -> None:
             shift = window // 2 if index % 2 and x.shape[1] > window else 0
             y = layer_norm(b, x)
             y = _roll(b, y, shift) if shift else y
-            y = _window_attention(b, y, heads, window)
+            y = window_attention(b, y, heads, window)
             x = residual(b, x, _roll(b, y, -shift) if shift else y)
             x = residual(b, x, feed_forward(b, layer_norm(b, x), x.shape[3] * ratio))
     n, h, w, c = x.shape
