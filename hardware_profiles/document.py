@@ -22,7 +22,15 @@ _LEVELS = ("l1", "l2", "l3", "memory")
 _LARGEST_INT = 2**53  # beyond it a float no longer holds every integer, and no honest fact is that large
 _LONGEST_TEXT = 1024
 
-Reader = Callable[[object], Any]  # raises ValueError with "expected ..."
+Reader = Callable[[object], Any]  # raises ValueError with "expected ...", or _BadEntriesError
+
+
+class _BadEntriesError(Exception):
+    """Entries of a free table that are wrong, each as ``key: got ..., expected ...``."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 def _text(value: object) -> str:
@@ -105,9 +113,9 @@ def _table_of(reader: Reader) -> Reader:
             try:
                 pairs.append((_text(key), reader(item)))
             except ValueError as error:
-                problems.append(f"{key!r}: got {_shown(item)}, {error}")
+                problems.append(f"{_key(key)}: got {_shown(item)}, {error}")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise _BadEntriesError(problems)
         return tuple(pairs)
 
     return read
@@ -244,7 +252,7 @@ def _read_table(
     document: Mapping[str, object], prefix: str, fields: Mapping[str, Reader], problems: list[str]
 ) -> dict[str, Any]:
     """The fields that could be read; what is wrong with the others goes to ``problems``."""
-    problems += [f"{prefix}{name} is unknown" for name in document if name not in fields]
+    problems += [f"{prefix}{_key(name)} is unknown" for name in document if name not in fields]
     values = {}
     for name, reader in fields.items():
         if name not in document:
@@ -252,6 +260,8 @@ def _read_table(
             continue
         try:
             values[name] = reader(document[name])
+        except _BadEntriesError as bad:
+            problems += [f"{prefix}{name}.{problem}" for problem in bad.problems]
         except ValueError as error:
             problems.append(f"{prefix}{name}: got {_shown(document[name])}, {error}")
     return values
@@ -270,13 +280,18 @@ def _contradictions(
     levels = [level for level in _LEVELS if level != "l3" or device["l3_bytes"] > 0]
     found = dict(device["bandwidth_gb_s"])
     problems += [f"device.bandwidth_gb_s.{level} is missing" for level in levels if level not in found]
-    problems += [f"device.bandwidth_gb_s.{level} is unknown" for level in found if level not in levels]
+    problems += [f"device.bandwidth_gb_s.{_key(level)} is unknown" for level in found if level not in levels]
     if (runtime["name"] == "tvm") != bool(runtime["tvm_target"]):
         problems.append(f"runtime.tvm_target: got {runtime['tvm_target']!r}, expected one for tvm and none for others")
     for low, high in (("min_samples", "max_samples"), ("stable_iqr_ratio", "noisy_iqr_ratio")):
         if protocol[low] > protocol[high]:
             problems.append(f"protocol.{low}: got {protocol[low]}, expected at most {high}, {protocol[high]}")
     return problems
+
+
+def _key(name: str) -> str:
+    """A key on one line, whatever it holds; plain keys stay bare."""
+    return name if name.isidentifier() and len(name) <= 60 else _shown(name)
 
 
 def _shown(value: object) -> str:

@@ -16,7 +16,7 @@ __all__ = ["list_profiles", "load_profile", "user_profile_dir"]
 
 _SUFFIX = ".toml"
 _LARGEST_FILE = 64 * 1024  # bytes; a shipped profile has about 1,500
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*")
+_ID = re.compile(r"(?=.{1,130}\Z)[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*")
 
 
 def user_profile_dir() -> Path:

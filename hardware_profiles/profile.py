@@ -61,9 +61,9 @@ class MeasurementProtocol:
 
     warmup_s: float = 0.1
     warmup_runs: int = 3
-    min_samples: int = 10
+    min_samples: int = 20
     max_samples: int = 200
-    budget_s: float = 2.0
+    budget_s: float = 1.5
     stable_iqr_ratio: float = 0.10
     noisy_iqr_ratio: float = 0.25
     profiled_runs: int = 5

@@ -20,7 +20,6 @@ from tvm_narcost.errors import MeasurementError, RuntimeMissingError
 __all__ = ["probe"]
 
 _MATMUL_EXTENTS = (256, 384, 512)  # of square matrices: three of float32 fit into 1 to 3 MiB
-_REDUCED_ROWS = 32
 _SHIFT_BYTES = 64  # each reduced row starts one cache line after the one before
 _PAGE_BYTES = 4096
 
@@ -177,15 +176,15 @@ def _measure_bandwidths(device: DeviceDescription, budget_s: float) -> tuple[tup
 def _stream_gb_s(total_bytes: int, budget_s: float) -> float:
     """The best of a copy and of a running maximum over a working set of ``total_bytes``."""
     items = total_bytes // 8  # two float32 buffers
+    passes = max(4, min(32, 2**22 // total_bytes))  # of one call: its own time must not count in L1
     shift = _SHIFT_BYTES // 4
     target = _aligned_ones(items, 0)
-    source = _aligned_ones(items + _REDUCED_ROWS * shift, _PAGE_BYTES // 4)
-    # One call passes many times over the same buffer, so that the call's own time does not count in L1. Rows that
-    # are shifted by a line, not equal, keep numpy from taking the rows for the innermost loop.
-    rows = np.lib.stride_tricks.as_strided(source, (_REDUCED_ROWS, items), (_SHIFT_BYTES, 4))
+    source = _aligned_ones(items + passes * shift, _PAGE_BYTES // 4)
+    # Rows that start a line apart, not all at one address, keep numpy from taking them for the innermost loop.
+    rows = np.lib.stride_tricks.as_strided(source, (passes, items), (_SHIFT_BYTES, 4))
     copy_us = min(_times_us(lambda: np.copyto(target, source[:items]), budget_s))
     reduce_us = min(_times_us(lambda: np.maximum.reduce(rows, axis=0, out=target), budget_s))
-    reduced_bytes = 4 * items * (3 * _REDUCED_ROWS - 1)  # reads row and target, writes target; the first row: a copy
+    reduced_bytes = 4 * items * (3 * passes - 1)  # reads row and target, writes target; the first row: a copy
     return max(8 * items / copy_us, reduced_bytes / reduce_us) / 1e3
 
 
