@@ -32,7 +32,7 @@ def fingerprint(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
         "cores": str(os.cpu_count() or _UNKNOWN),
         "governor": governor.strip() or _UNKNOWN,
         "kernel": f"{platform.system()} {platform.release()}",
-        "load_average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "load_average": _load_average(),
         "pinned_cores": ",".join(map(str, cores)) if len(cores) == profile.runtime.threads else "unpinned",
         "python": platform.python_version(),
         "threads": str(profile.runtime.threads),
@@ -59,6 +59,12 @@ def _cpu_facts() -> dict[str, str]:
         "isa": " ".join(name for name in _ISA if name in flags) or _UNKNOWN,
         "flags_digest": hashlib.sha256(" ".join(flags).encode()).hexdigest()[:16] if flags else _UNKNOWN,
     }
+
+
+def _load_average() -> str:
+    if not hasattr(os, "getloadavg"):  # Windows
+        return _UNKNOWN
+    return " ".join(f"{load:.2f}" for load in os.getloadavg())
 
 
 def _read_text(path: str) -> str:

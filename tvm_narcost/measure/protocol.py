@@ -11,6 +11,7 @@ from tvm_narcost.database.measurement import Verdict
 __all__ = ["Samples", "iqr_ratio", "take_samples", "warm_up"]
 
 _FEWEST_TO_JUDGE = 3  # below this an interquartile range says nothing
+_LEAST_CORE_SHARE = 0.90
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def take_samples(
     reference: Callable[[], object],
     protocol: MeasurementProtocol,
     clock: Callable[[], int] = time.perf_counter_ns,
+    cpu_clock: Callable[[], int] = time.process_time_ns,
 ) -> Samples:
     """Warm up, then time ``run`` until its samples agree or the budget is spent.
 
@@ -65,17 +67,22 @@ def take_samples(
     sample is kept. Sampling ends when there are ``min_samples`` whose IQR/median is below ``stable_iqr_ratio``, at
     ``max_samples``, or when ``budget_s`` is spent (counted from after the warm-up; the first sample is always taken).
 
+    Samples are noisy when IQR/median ends above ``noisy_iqr_ratio``, when there are fewer than three, or when this
+    process had less than 90 % of one core meanwhile: two processes that share a core evenly give samples that agree
+    and are twice too long.
+
     Args:
         run: one run of the network.
         reference: one run of the reference kernel, see reference.py.
         protocol: the numbers.
         clock: nanoseconds, monotonic.
+        cpu_clock: nanoseconds of CPU time of this process, all threads.
     """
     warm_up(run, protocol, clock)
     reference()
     samples_us: list[float] = []
     reference_us: list[float] = []
-    started = clock()
+    cpu_started, started = cpu_clock(), clock()
     while True:
         before = clock()
         reference()
@@ -88,18 +95,22 @@ def take_samples(
         spent = after - started >= protocol.budget_s * 1e9
         if agreed or spent or len(samples_us) >= protocol.max_samples:
             break
-    verdict, reason = _judge(samples_us, protocol)
-    return Samples(tuple(samples_us), tuple(reference_us), verdict, reason)
+    core_share = (cpu_clock() - cpu_started) / max(after - started, 1)
+    reason = _why_noisy(samples_us, core_share, protocol)
+    return Samples(tuple(samples_us), tuple(reference_us), "noisy" if reason else "stable", reason)
 
 
-def _judge(samples_us: Sequence[float], protocol: MeasurementProtocol) -> tuple[Verdict, str]:
+def _why_noisy(samples_us: Sequence[float], core_share: float, protocol: MeasurementProtocol) -> str:
+    """Empty when the samples can be trusted."""
     count = len(samples_us)
     if count < _FEWEST_TO_JUDGE:
-        return "noisy", f"{count} samples in the budget of {protocol.budget_s:g} s are too few to judge"
+        return f"{count} samples in the budget of {protocol.budget_s:g} s, expected at least {_FEWEST_TO_JUDGE}"
     ratio = iqr_ratio(samples_us)
     if ratio > protocol.noisy_iqr_ratio:
-        return "noisy", (
+        return (
             f"IQR/median is {ratio:.0%} over {count} samples with median {median(samples_us):.0f} us, "
             f"expected at most {protocol.noisy_iqr_ratio:.0%}"
         )
-    return "stable", ""
+    if core_share < _LEAST_CORE_SHARE:
+        return f"the process had {core_share:.0%} of a core, expected all of it: other work runs on the same core"
+    return ""

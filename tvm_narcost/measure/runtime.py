@@ -46,7 +46,7 @@ _RUNTIMES = {
     "onnxruntime": ("onnxruntime", "onnxruntime", "tvm_narcost.measure.runtimes.onnxruntime", "OnnxRuntime"),
     "tvm": (
         "tvm",
-        "apache-tvm 'apache-tvm-ffi<0.1.15'",
+        "apache-tvm==0.27.0.post1 'apache-tvm-ffi<0.1.15' cloudpickle tornado",
         "tvm_narcost.measure.runtimes.tvm",
         "TvmRuntime",
     ),

@@ -6,79 +6,78 @@ from math import isfinite, prod
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from tvm_narcost.errors import MeasurementError
 
 __all__ = ["with_unique_weights", "with_weights"]
 
-_FLOATS = {
+# dtype -> relative difference between two weights, a few units in the last place
+_STEP = {
     onnx.TensorProto.FLOAT: 1e-6,
     onnx.TensorProto.DOUBLE: 1e-6,
     onnx.TensorProto.FLOAT16: 2e-3,
     onnx.TensorProto.BFLOAT16: 2e-2,
-}  # dtype -> relative step between two weights, several units in the last place
-
-# operator -> inputs that hold weights in every network; a graph input that only feeds these is a missing weight
-_WEIGHT_SLOTS = {
-    "Conv": (1, 2),
-    "ConvTranspose": (1, 2),
-    "Gemm": (1, 2),
-    "MatMul": (1,),
-    "BatchNormalization": (1, 2, 3, 4),
-    "InstanceNormalization": (1, 2),
-    "LayerNormalization": (1, 2),
-    "PRelu": (1,),
 }
-_NORMALIZATIONS = {"BatchNormalization", "InstanceNormalization", "LayerNormalization"}
+
+# operator -> slot -> ranks of a graph input that is taken for a weight when it is read there
+_ANY = (0, 1, 2, 3, 4, 5)
+_WEIGHT_SLOTS = {
+    "Conv": {1: _ANY, 2: _ANY},
+    "ConvTranspose": {1: _ANY, 2: _ANY},
+    "Gemm": {1: _ANY, 2: _ANY},
+    "MatMul": {1: (2,)},  # of higher rank it is an activation: attention multiplies two of them
+    "BatchNormalization": {slot: _ANY for slot in (1, 2, 3, 4)},
+    "InstanceNormalization": {1: _ANY, 2: _ANY},
+    "LayerNormalization": {1: _ANY, 2: _ANY},
+    "GroupNormalization": {1: _ANY, 2: _ANY},
+    "PRelu": {1: _ANY},
+    "Gather": {0: (2,)},  # an embedding table
+    "Add": {0: (1,), 1: (1,)},  # a bias
+    "Mul": {0: (1,), 1: (1,)},  # a scale
+}
+_NORMALIZATIONS = {"BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"}
+_SMALL = 0.01  # biases, means
+
+_Missing = dict[str, tuple[int, tuple[int, ...]]]  # name -> dtype, shape
 
 
 def with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """``model`` with a ConstantOfShape node in place of each weight whose data is not there.
 
     Missing are: an initializer whose data lies in an external file that was not loaded; an initializer without any
-    data; a graph input that only feeds slots that hold weights (Conv's kernel, BatchNormalization's mean ...). Each
-    gets one small value of its own, about 1/fan_in, so that activations keep their size from layer to layer: a
-    vanishing activation ends in denormal numbers, which run ten times slower. ``model`` itself is not changed, and
+    data; a graph input that only feeds slots that hold weights (Conv's kernel, BatchNormalization's mean ...), unless
+    all inputs do. Each gets one small value of its own, about 1/fan_in, so that activations keep their size from
+    layer to layer: vanishing ones end in denormal numbers, which run ten times slower. ``model`` is not changed, and
     is returned as it is when nothing is missing.
 
     Raises:
         MeasurementError: an integer constant is missing (it decides shapes or indices, so none can be made up), or a
             missing weight has no static shape.
     """
-    missing = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in _missing_initializers(model)}
-    missing |= dict(_weight_inputs(model))
+    missing: _Missing = {
+        tensor.name: (tensor.data_type, tuple(tensor.dims))
+        for tensor in model.graph.initializer
+        if _has_no_data(tensor)
+    }
+    missing |= _weight_inputs(model)
     if not missing:
         return model
-    for name, (dtype, _) in missing.items():
-        if dtype not in _FLOATS:
-            raise MeasurementError(
-                f"constant {name!r} of {model.graph.name!r} has no data and is {_dtype_name(dtype)}, expected a "
-                "floating-point weight: give the model together with its external data file"
-            )
-    roles = _roles(model)
+    _check_floats(missing, model.graph.name)
     filled = onnx.ModelProto()
     filled.CopyFrom(model)
-    kept = [tensor for tensor in filled.graph.initializer if tensor.name not in missing]
-    inputs = [value for value in filled.graph.input if value.name not in missing]
-    nodes = list(filled.graph.node)
-    del filled.graph.initializer[:], filled.graph.input[:], filled.graph.node[:]
-    filled.graph.initializer.extend(kept)
-    filled.graph.input.extend(inputs)
+    graph = filled.graph
+    initializers = [tensor for tensor in graph.initializer if tensor.name not in missing]
+    inputs = [value for value in graph.input if value.name not in missing]
+    nodes = list(graph.node)
+    del graph.initializer[:], graph.input[:], graph.node[:]
+    graph.initializer.extend(initializers)
+    graph.input.extend(inputs)
+    roles = _roles(model)
     for ordinal, (name, (dtype, shape)) in enumerate(missing.items()):
-        value = _stand_in(roles.get(name, ("", 0)), shape) * (1 + _step(dtype, ordinal))
-        shape_name = f"{name}__narcost_shape"
-        filled.graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), shape_name))
-        filled.graph.node.append(
-            onnx.helper.make_node(
-                "ConstantOfShape",
-                [shape_name],
-                [name],
-                name=f"{name}__narcost_weight",
-                value=onnx.helper.make_tensor("value", dtype, [1], [value]),
-            )
-        )
-    filled.graph.node.extend(nodes)
+        value = _stand_in(roles.get(name, ("", 0)), shape) * (1 + _STEP[dtype] * ordinal)
+        _add_weight(graph, name, dtype, shape, value)
+    graph.node.extend(nodes)
     return filled
 
 
@@ -87,49 +86,84 @@ def with_unique_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Networks distributed without weights hold them as ConstantOfShape nodes of one value. A runtime then sees that
     parallel layers compute the same and merges them (common-subexpression elimination), and the network that is
-    timed is not the network that was meant. Each value is changed by a few parts in a million times its ordinal
-    (a zero becomes 1e-6 times it), so that activations stay what they were. Scalars and single elements (epsilons,
-    bounds, exponents), infinities and integers are left alone. Weights that are stored as data are left alone too.
+    timed is not the one that was meant. The n-th value of a shape grows by n millionths (a zero becomes n
+    millionths), so that activations stay what they were. Single elements (epsilons, bounds, exponents), infinities,
+    integers and weights that are stored as data are left alone. ``model`` is not changed.
     """
-    shapes = {
-        tensor.name: tuple(int(extent) for extent in numpy_helper.to_array(tensor).ravel())
-        for tensor in model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.INT64 and prod(tensor.dims) <= 16 and not _has_no_data(tensor)
-    }
-    for node in model.graph.node:
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                if attribute.name == "value" and attribute.t.data_type == onnx.TensorProto.INT64:
-                    shapes[node.output[0]] = tuple(int(e) for e in numpy_helper.to_array(attribute.t).ravel())
+    shapes = _constant_shapes(model)
     unique = onnx.ModelProto()
     unique.CopyFrom(model)
     seen: Counter[tuple[int, tuple[int, ...]]] = Counter()
     for node in unique.graph.node:
-        if node.op_type != "ConstantOfShape" or not node.attribute or prod(shapes.get(node.input[0], (1,))) <= 1:
+        if node.op_type != "ConstantOfShape" or prod(shapes.get(node.input[0], ())) <= 1:
             continue
+        if not node.attribute:  # the default of the operator
+            node.attribute.append(helper.make_attribute("value", helper.make_tensor("v", 1, [1], [0.0])))
         tensor = node.attribute[0].t
-        if tensor.data_type not in _FLOATS:
+        if tensor.data_type not in _STEP:
             continue
         value = float(numpy_helper.to_array(tensor).astype(np.float64).ravel()[0])
         key = (tensor.data_type, shapes[node.input[0]])
-        ordinal = seen[key]
+        change = _STEP[tensor.data_type] * seen[key]
         seen[key] += 1
-        if isfinite(value):
-            step = _step(tensor.data_type, ordinal)
-            changed = value * (1 + step) if value else step
-            tensor.CopyFrom(onnx.helper.make_tensor("value", tensor.data_type, [1], [changed]))
+        if isfinite(value) and change:
+            changed = value * (1 + change) if value else change
+            tensor.CopyFrom(helper.make_tensor("value", tensor.data_type, [1], [changed]))
     return unique
-
-
-def _missing_initializers(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    return (tensor for tensor in model.graph.initializer if _has_no_data(tensor))
 
 
 def _has_no_data(tensor: onnx.TensorProto) -> bool:
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return True
-    fields = (tensor.raw_data, tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)
-    return prod(tensor.dims) > 0 and not any((*fields, tensor.uint64_data, tensor.string_data))
+    if tensor.HasField("raw_data") or prod(tensor.dims) == 0:
+        return False
+    fields = (tensor.float_data, tensor.int64_data, tensor.int32_data, tensor.double_data, tensor.uint64_data)
+    return not any(map(len, (*fields, tensor.string_data)))
+
+
+def _weight_inputs(model: onnx.ModelProto) -> _Missing:
+    """The graph inputs that are weights: every reader has them where a weight belongs."""
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    inputs = {value.name: value.type.tensor_type for value in model.graph.input if value.name not in initialized}
+    weights = {name for name, kind in inputs.items() if kind.elem_type in _STEP}
+    for node in model.graph.node:
+        slots = _WEIGHT_SLOTS.get(node.op_type, {})
+        for slot, name in enumerate(node.input):
+            if name in weights and len(inputs[name].shape.dim) not in slots.get(slot, ()):
+                weights.remove(name)
+    if len(weights) == len(inputs):
+        return {}
+    for name in sorted(weights):
+        if any(not extent.HasField("dim_value") for extent in inputs[name].shape.dim):
+            raise MeasurementError(
+                f"weight {name!r} of {model.graph.name!r} has no data and a dimension without a value, expected a "
+                "static shape: bind its dimensions first"
+            )
+    return {
+        name: (kind.elem_type, tuple(extent.dim_value for extent in kind.shape.dim))
+        for name, kind in inputs.items()
+        if name in weights
+    }
+
+
+def _check_floats(missing: _Missing, network: str) -> None:
+    wrong = [
+        f"{name!r} ({onnx.TensorProto.DataType.Name(dtype)})"
+        for name, (dtype, _) in missing.items()
+        if dtype not in _STEP
+    ]
+    if wrong:
+        raise MeasurementError(
+            f"{len(wrong)} constants of {network!r} have no data and are no floating-point weights: "
+            f"{', '.join(wrong[:5])}; expected their values: give the model together with its external data file"
+        )
+
+
+def _add_weight(graph: onnx.GraphProto, name: str, dtype: int, shape: tuple[int, ...], value: float) -> None:
+    shape_name = f"{name}__narcost_shape"
+    graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), shape_name))
+    fill = helper.make_tensor("value", dtype, [1], [value])
+    graph.node.append(helper.make_node("ConstantOfShape", [shape_name], [name], f"{name}__narcost", value=fill))
 
 
 def _roles(model: onnx.ModelProto) -> dict[str, tuple[str, int]]:
@@ -141,42 +175,32 @@ def _roles(model: onnx.ModelProto) -> dict[str, tuple[str, int]]:
     return roles
 
 
-def _weight_inputs(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int, tuple[int, ...]]]]:
-    readers: dict[str, list[bool]] = {}
-    for node in model.graph.node:
-        for slot, name in enumerate(node.input):
-            readers.setdefault(name, []).append(slot in _WEIGHT_SLOTS.get(node.op_type, ()))
-    has_data = {tensor.name for tensor in model.graph.initializer}
-    candidates = [value for value in model.graph.input if value.name not in has_data and value.name in readers]
-    weights = [value for value in candidates if all(readers[value.name])]
-    if len(weights) == len(candidates):
-        # every input looks like a weight (a lone MatMul of two inputs): then the network is fed through them
-        weights = [value for value in weights if any(node.input[0] not in has_data for node in model.graph.node)][1:]
-    for value in weights:
-        kind = value.type.tensor_type
-        if any(not extent.HasField("dim_value") for extent in kind.shape.dim):
-            raise MeasurementError(
-                f"weight {value.name!r} of {model.graph.name!r} has no data and a dimension without a value, expected "
-                "a static shape: bind its dimensions first"
-            )
-        yield value.name, (kind.elem_type, tuple(extent.dim_value for extent in kind.shape.dim))
-
-
 def _stand_in(role: tuple[str, int], shape: tuple[int, ...]) -> float:
     """A value that keeps activations about as large as they come in."""
     op, slot = role
     if op in _NORMALIZATIONS:
-        return 1.0 if slot in (1, 4) else 0.01  # scale and variance one; bias and mean small
+        return 1.0 if slot in (1, 4) else _SMALL  # scale and variance; bias and mean
     if len(shape) < 2:
-        return 0.01  # biases
+        return 1.0 if op == "Mul" else _SMALL
     rows, *rest = shape
     fan_in = rows if op in ("MatMul", "ConvTranspose") else prod(rest)
     return 1.0 / max(fan_in, 1)
 
 
-def _step(dtype: int, ordinal: int) -> float:
-    return _FLOATS[dtype] * (ordinal + 1)
+def _constant_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Value name -> shape, for each small integer vector that a ConstantOfShape could read."""
+    return {
+        name: tuple(int(extent) for extent in numpy_helper.to_array(tensor).ravel())
+        for name, tensor in _constants(model)
+        if tensor.data_type == onnx.TensorProto.INT64 and prod(tensor.dims) <= 16 and not _has_no_data(tensor)
+    }
 
 
-def _dtype_name(dtype: int) -> str:
-    return onnx.TensorProto.DataType.Name(dtype)
+def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    for tensor in model.graph.initializer:
+        yield tensor.name, tensor
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    yield node.output[0], attribute.t

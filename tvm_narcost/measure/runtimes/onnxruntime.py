@@ -35,6 +35,7 @@ OPTIONS = {
 """Session options set besides the CPU provider, all graph optimisations, sequential execution, one inter-op thread."""
 
 _OPTIMISED = "optimised.onnx"
+_WEIGHTS = "weights"
 _PROFILED_S = 0.2  # short networks: profile for this long, so that whole microseconds average out
 _MOST_PROFILED_RUNS = 50
 
@@ -49,7 +50,7 @@ class OnnxRuntime:
     def plan(self, model: onnx.ModelProto, profile: HardwareProfile) -> FusionPlan:
         """See :meth:`Runtime.plan`: one kernel for each node of the graph that a session made of ``model``."""
         with _scratch_folder() as folder:
-            _session(_prepared(model), profile, folder)
+            _session(_prepared(model), profile, folder, profiled=False)
             return _plan_of(folder)[0]
 
     def measure(
@@ -66,7 +67,8 @@ class OnnxRuntime:
             feed = {
                 value.name: random_input(value.name, value.shape, _dtype(value.type)) for value in session.get_inputs()
             }
-            warmups = _profile(session, feed, profile.protocol)
+            with _ort_errors(model.graph.name, "run"):
+                warmups = _profile(session, feed, profile.protocol)
             plan, names = _plan_of(folder)
             runs = read_trace(Path(session.end_profiling()))
             kernels = kernel_times(runs[warmups:], names, model.graph.name)
@@ -99,24 +101,33 @@ def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     return prepared
 
 
-def _session(model: onnx.ModelProto, profile: HardwareProfile, folder: Path, *, profiled: bool = False) -> Any:
-    """A session of ``model``; its optimised graph lies in ``folder`` afterwards, without weights."""
+def _session(model: onnx.ModelProto, profile: HardwareProfile, folder: Path, *, profiled: bool) -> Any:
+    """A session of ``model``; its optimised graph lies in ``folder`` afterwards, without weights.
+
+    One that is not profiled is only made to be asked for its plan.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = profile.runtime.threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only: saving a graph with layout transforms is a warning each time
-    for name, value in {**OPTIONS, **dict(profile.runtime.options)}.items():
-        options.add_session_config_entry(name, value)
     options.optimized_model_filepath = str(folder / _OPTIMISED)
-    # the weights go into a link to nowhere: writing them took 0.5 s of 1 s for a VGG, and nobody reads them
-    (folder / "weights").symlink_to(os.devnull)
-    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
-    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "64")
     options.enable_profiling = profiled
     options.profile_file_prefix = str(folder / "trace")
+    # the weights go into a link to nowhere: writing them took half of the time that a VGG's session took to make
+    (folder / _WEIGHTS).symlink_to(os.devnull)
+    entries = {
+        **OPTIONS,
+        "session.optimized_model_external_initializers_file_name": _WEIGHTS,
+        "session.optimized_model_external_initializers_min_size_in_bytes": "1024",  # shapes and axes stay inside
+        # packing weights for the matrix multiplier comes after the graph is saved: a plan does not need it
+        "session.disable_prepacking": "0" if profiled else "1",
+        **dict(profile.runtime.options),
+    }
     with _ort_errors(model.graph.name, "build"):
+        for name, value in entries.items():
+            options.add_session_config_entry(name, value)
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -130,15 +141,15 @@ def _plan_of(folder: Path) -> tuple[FusionPlan, list[str]]:
 
 def _profile(session: Any, feed: dict[str, Any], protocol: MeasurementProtocol) -> int:
     """Run under the profiler, long enough for meaningful means; returns how many runs at the start are warm-up."""
-    with _ort_errors("network", "run"):
-        for _ in range(protocol.warmup_runs):
-            started = time.perf_counter()
-            session.run(None, feed)
-            run_s = time.perf_counter() - started
-        runs = min(max(protocol.profiled_runs, int(_PROFILED_S / max(run_s, 1e-6))), _MOST_PROFILED_RUNS)
-        for _ in range(runs):
-            session.run(None, feed)
-    return protocol.warmup_runs
+    run_s = 0.0
+    for _ in range(max(protocol.warmup_runs, 1)):
+        started = time.perf_counter()
+        session.run(None, feed)
+        run_s = time.perf_counter() - started
+    runs = min(max(protocol.profiled_runs, int(_PROFILED_S / max(run_s, 1e-6))), _MOST_PROFILED_RUNS)
+    for _ in range(runs):
+        session.run(None, feed)
+    return max(protocol.warmup_runs, 1)
 
 
 def _dtype(element_type: str) -> str:
