@@ -10,6 +10,7 @@ Two configurations share the blocks:
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -179,6 +180,6 @@ def _tapering_head(width: int) -> nn.Sequential:
     """d, d/2, d/4, d/8, 1 with ReLU between and no activation at the end."""
     widths = [width, width // 2, width // 4, width // 8]
     layers: list[nn.Module] = []
-    for entering, leaving in zip(widths, widths[1:], strict=False):
+    for entering, leaving in pairwise(widths):
         layers += [nn.Linear(entering, leaving), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 1))

@@ -15,7 +15,10 @@ from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.tokens.roofline import roofline
 
-__all__ = ["Example", "encode_record", "encode_records", "measured_latency_us"]
+__all__ = ["Example", "encode_record", "encode_records", "measured_latency_us", "share_latency"]
+
+
+_RESOLUTION_US = 0.05  # a kernel that the profiler rounds to nothing still has a logarithm
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,7 @@ class Example:
         operators: operator of each kernel.
         tokens: float32 [kernels, width], schema ``default``.
         roofline_us: float64 [kernels].
-        kernels_us: float64 [kernels], in-network times scaled to sum to ``latency_us``: the profiler adds its own
-            time to every kernel, the end-to-end samples are free of it.
+        kernels_us: float64 [kernels], in-network times that sum to ``latency_us``, see :func:`share_latency`.
         latency_us: median end-to-end latency.
     """
 
@@ -52,16 +54,30 @@ class Example:
     @property
     def log_efficiency(self) -> NDArray[np.float64]:
         """log(time / roofline) of each kernel, [kernels]: what the models learn."""
-        logs: NDArray[np.float64] = np.log(np.maximum(self.kernels_us, _RESOLUTION_US) / self.roofline_us)
+        logs: NDArray[np.float64] = np.log(self.kernels_us / self.roofline_us)
         return logs
-
-
-_RESOLUTION_US = 0.05  # a kernel that the profiler's microseconds round to nothing still has a logarithm
 
 
 def measured_latency_us(measurement: Measurement) -> float:
     """Median of the end-to-end samples, microseconds."""
     return float(np.median(measurement.samples_us))
+
+
+def share_latency(raw_us: NDArray[np.float64], latency_us: float) -> NDArray[np.float64]:
+    """Split the end-to-end latency over kernels by their profiled times.
+
+    The profiler adds about the same time to every kernel, and the end-to-end samples are free of it: what the kernels
+    take together beyond the latency is taken off each alike, but never more than half of it; what remains is scaled
+    to sum to the latency.
+
+    Args:
+        raw_us: profiled time of each kernel, microseconds, [kernels].
+        latency_us: end to end, microseconds.
+    """
+    surplus_us = max(float(raw_us.sum()) - latency_us, 0.0) / max(len(raw_us), 1)
+    corrected = np.maximum(raw_us - surplus_us, 0.5 * raw_us) + _RESOLUTION_US
+    shared: NDArray[np.float64] = corrected * (latency_us / corrected.sum())
+    return shared
 
 
 def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
@@ -79,7 +95,7 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
         operators=facts.ops,
         tokens=encode_kernels(facts, profile).values,
         roofline_us=roofline(facts, profile).total_us,
-        kernels_us=raw_us * (latency_us / max(raw_us.sum(), 1e-9)),
+        kernels_us=share_latency(raw_us, latency_us),
         latency_us=latency_us,
     )
 

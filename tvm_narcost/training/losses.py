@@ -17,7 +17,8 @@ def kernel_loss(
 
     Args:
         log_efficiency: predicted log(time / roofline), [B, T].
-        roofline_us, kernels_us: [B, T]; at padding 1 and 0.
+        roofline_us: [B, T]; 1 at padding.
+        kernels_us: measured, [B, T]; 0 at padding.
         mask: [B, T], true where a kernel is.
         token_weight: of the kernels' term; the networks' term has weight 1.
     """
@@ -38,7 +39,8 @@ def paper_loss(predicted_ms: Tensor, measured_ms: Tensor, ranking_weight: float)
     """MSE plus the sequence-ranking loss (paper, equations 12 and 13; the absolute value as in the released code).
 
     Args:
-        predicted_ms, measured_ms: [B], raw milliseconds.
+        predicted_ms: [B], raw milliseconds.
+        measured_ms: [B], raw milliseconds.
         ranking_weight: lambda 1, 0.1 in the paper.
     """
     order = torch.randperm(len(predicted_ms))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from relay_frontend.graph import OpGraph
 from tvm_narcost.errors import TrainingError
@@ -17,13 +17,16 @@ class _Measured(Protocol):
     def graph(self) -> OpGraph: ...
 
 
+Item = TypeVar("Item", bound=_Measured)
+
+
 @dataclass(frozen=True)
-class Split[T]:
+class Split(Generic[Item]):
     """Disjoint lists; ``test`` takes no part in fitting, early stopping or the choice of settings."""
 
-    train: tuple[T, ...]
-    validation: tuple[T, ...]
-    test: tuple[T, ...]
+    train: tuple[Item, ...]
+    validation: tuple[Item, ...]
+    test: tuple[Item, ...]
 
 
 _BUCKETS = 1000
@@ -34,11 +37,11 @@ def _bucket(graph: OpGraph) -> int:
     return int(graph.structural_hash()[:8], 16) % _BUCKETS
 
 
-def split_by_hash[T: _Measured](examples: Sequence[T], *, validation: float, test: float = 0.0) -> Split[T]:
+def split_by_hash(examples: Sequence[Item], *, validation: float, test: float = 0.0) -> Split[Item]:
     """Split all families alike; ``validation`` and ``test`` are fractions."""
     last_test, last_validation = test * _BUCKETS, (test + validation) * _BUCKETS
 
-    def chosen(keep: Callable[[int], bool]) -> tuple[T, ...]:
+    def chosen(keep: Callable[[int], bool]) -> tuple[Item, ...]:
         return tuple(example for example in examples if keep(_bucket(example.graph)))
 
     return Split(
@@ -48,7 +51,7 @@ def split_by_hash[T: _Measured](examples: Sequence[T], *, validation: float, tes
     )
 
 
-def leave_family_out[T: _Measured](examples: Sequence[T], family: str, *, validation: float) -> Split[T]:
+def leave_family_out(examples: Sequence[Item], family: str, *, validation: float) -> Split[Item]:
     """Test on one family, train and validate on the others.
 
     Raises:
