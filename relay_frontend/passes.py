@@ -28,7 +28,9 @@ class GraphPass(Protocol):
     requires: str
     ensures: str
 
-    def __call__(self, graph: OpGraph) -> OpGraph: ...
+    def __call__(self, graph: OpGraph) -> OpGraph:
+        """The rewritten graph; the one given stays as it is."""
+        ...
 
 
 def canonicalize(graph: OpGraph) -> OpGraph:
@@ -40,12 +42,17 @@ def canonicalize(graph: OpGraph) -> OpGraph:
 
 @dataclass(frozen=True, slots=True)
 class DropIdentityPass:
-    """Identity, Dropout at inference, Cast to the dtype that is there already: readers take the input instead."""
+    """What hands its input on unchanged at inference: readers take the input instead.
+
+    Identity, Dropout, Cast to the dtype that is there already, Reshape and its kin to the shape that is there already,
+    Transpose that keeps the order, Slice of everything, Pad by nothing, Concat or Sum of a single value.
+    """
 
     requires: str = "a well-formed graph"
-    ensures: str = "no Identity, no Dropout whose mask is unread, no Cast that changes nothing"
+    ensures: str = "no such node but a Dropout whose mask is read or that trains"
 
     def __call__(self, graph: OpGraph) -> OpGraph:
+        """Readers of what changes nothing read its input instead."""
         masks = {edge.source for edge in _edges(graph) if edge.slot > 0 and edge.source >= 0}
         aliases = {
             index: node.inputs[0]
@@ -56,11 +63,27 @@ class DropIdentityPass:
 
 
 def _changes_nothing(graph: OpGraph, node: OpNode) -> bool:
-    if node.op == "Identity":
+    op, attributes = node.op, node.attribute_map
+    if op == "Identity":
         return True
-    if node.op == "Dropout":
-        return not node.attribute_map.get("training_mode")
-    return node.op == "Cast" and node.outputs[0].dtype == graph.type_of(node.inputs[0]).dtype
+    if op == "Dropout":
+        return not attributes.get("training_mode")
+    if op in _JOINING:
+        return len(node.inputs) == 1
+    if op in _VIEWS:
+        return len(node.outputs) == 1 and node.outputs[0] == graph.type_of(node.inputs[0])
+    if op == "Transpose":
+        return attributes.get("perm") == tuple(range(len(node.outputs[0].shape)))
+    if op == "Slice":
+        return len(node.inputs) == 1 and attributes.get("axes") == ()
+    if op == "Pad":
+        pads = attributes.get("pads")
+        return isinstance(pads, tuple) and not any(pads)
+    return False
+
+
+_JOINING = {"Concat", "Max", "Mean", "Min", "Sum"}  # of one value they are that value
+_VIEWS = {"Cast", "Expand", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}  # the type tells all that they do
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +98,7 @@ class FoldBatchNormPass:
     ensures: str = "no inference-mode BatchNormalization reads such a Conv, ConvTranspose or Gemm"
 
     def __call__(self, graph: OpGraph) -> OpGraph:
+        """BatchNormalization moves into the weights before it."""
         readers = Counter(_edges(graph))
         parameters = list(graph.parameters)
         aliases: dict[int, Edge] = {}
@@ -118,21 +142,19 @@ def _takes_scale(node: OpNode) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RenameBinarySumPass:
-    """Sum of one value goes, Sum of two is Add."""
+    """Sum of two values is Add."""
 
     requires: str = "a well-formed graph"
-    ensures: str = "every Sum has at least three inputs"
+    ensures: str = "no Sum has two inputs"
 
     def __call__(self, graph: OpGraph) -> OpGraph:
-        if not any(node.op == "Sum" and len(node.inputs) < 3 for node in graph.nodes):
+        """Sum of two becomes Add."""
+        if not any(node.op == "Sum" and len(node.inputs) == 2 for node in graph.nodes):
             return graph
-        nodes = tuple(
+        nodes = (
             replace(node, op="Add") if node.op == "Sum" and len(node.inputs) == 2 else node for node in graph.nodes
         )
-        single = {
-            index: node.inputs[0] for index, node in enumerate(nodes) if node.op == "Sum" and len(node.inputs) == 1
-        }
-        return _rebuild(replace(graph, nodes=nodes), single)
+        return replace(graph, nodes=tuple(nodes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +165,7 @@ class DropDeadNodesPass:
     ensures: str = "every node reaches an output, every parameter has a reader, in the order of first use"
 
     def __call__(self, graph: OpGraph) -> OpGraph:
+        """Keep what an output depends on."""
         alive = [False] * len(graph.nodes)
         for edge in graph.outputs:
             if edge.source >= 0:

@@ -1,12 +1,18 @@
 """The ONNX reader: a model file, or a ModelProto in memory, to an OpGraph.
 
-model_file  bytes on disk -> ModelProto          reader      the walk over the nodes
-source      protos -> plain Python values        arrange     topological order, cycles, dangling values
-folding     arithmetic on small constants        inference   types of what a standard operator writes
-attributes  one spelling for every attribute     microsoft   the operators that ONNX Runtime's optimiser writes
+- model_file: bytes on disk to a ModelProto
+- reader: the walk over the nodes
+- source: protos as plain Python values
+- arrange: topological order, cycles, dangling values
+- inputs: which inputs are weights, and a number for every dimension of the others
+- support: which operators and opsets can be read
+- folding: arithmetic on small constants
+- inference: types of what a standard operator writes
+- attributes, windows: one spelling for every attribute
+- microsoft: the operators that ONNX Runtime's optimiser writes
 """
 
-from relay_frontend.onnx.model_file import MAX_FILE_BYTES, read_onnx
+from relay_frontend.onnx.model_file import MAX_FILE_BYTES, load_model, read_onnx
 from relay_frontend.onnx.reader import from_onnx
 
-__all__ = ["MAX_FILE_BYTES", "from_onnx", "read_onnx"]
+__all__ = ["MAX_FILE_BYTES", "from_onnx", "load_model", "read_onnx"]

@@ -103,15 +103,23 @@ def canonical_attributes(
             attributes[name] = _plain(constant, name)
     call = _Call(node.label, node.op, node.version, attributes, inputs, outputs)
     rule = _RULES.get(node.op)
-    if rule is not None:
+    if rule is not None and not _depends_on_data(node, values):
         rule(call)
     return {name: value for name, value in attributes.items() if name not in _DROPPED}
+
+
+def _depends_on_data(node: SourceNode, values: dict[str, Array]) -> bool:
+    """Whether an input that says how is computed while the network runs; there is nothing to resolve then."""
+    return any(
+        slot < len(node.inputs) and node.inputs[slot] and attribute not in values
+        for slot, attribute in value_slots(node.op, node.version)
+    )
 
 
 def _plain(constant: Array, name: str) -> AttributeValue:
     if name in _SCALARS:
         value = constant.reshape(-1)[0].item()
-        return int(value) if isinstance(value, bool) else value  # type: ignore[no-any-return]
+        return int(value) if isinstance(value, bool) else value
     return tuple(constant.reshape(-1).tolist())
 
 
@@ -170,14 +178,14 @@ def _slice(call: _Call) -> None:
         raise InvalidGraphError(f"{call.label} has lists of different lengths, expected one start, end, step an axis")
     windows = []
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        axis = call.axis(axis, len(shape))
         if step == 0:
-            raise InvalidGraphError(f"{call.label} has a step of 0")
-        low, high, stride = slice(start, end, step).indices(shape[axis])
-        if step < 0 and end < -shape[axis]:
+            raise InvalidGraphError(f"{call.label} has a step of 0, expected another number")
+        extent = shape[call.axis(axis, len(shape))]
+        low, high, stride = slice(start, end, step).indices(extent)
+        if step < 0 and end < -extent:
             high = -1
-        if (low, high, stride) != (0, shape[axis], 1):
-            windows.append((axis, low, high, stride))
+        if (low, high, stride) != (0, extent, 1):
+            windows.append((call.axis(axis, len(shape)), low, high, stride))
     windows.sort()
     for name, position in (("axes", 0), ("starts", 1), ("ends", 2), ("steps", 3)):
         call.attributes[name] = tuple(window[position] for window in windows)
@@ -198,8 +206,8 @@ def _pad(call: _Call) -> None:
         raise InvalidGraphError(f"{call.label} has {len(pads)} pads for {len(axes)} axes, expected two an axis")
     full = [0] * (2 * rank)
     for position, axis in enumerate(axes):
-        axis = call.axis(axis, rank)
-        full[axis], full[axis + rank] = pads[position], pads[position + len(axes)]
+        place = call.axis(axis, rank)
+        full[place], full[place + rank] = pads[position], pads[position + len(axes)]
     call.attributes.pop("axes", None)
     call.attributes.pop("paddings", None)
     call.attributes["pads"] = tuple(full)
@@ -233,6 +241,12 @@ def _convolution(call: _Call) -> None:
     resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
 
 
+def _quantized_convolution(call: _Call) -> None:
+    kernel = call.inputs[3].shape[2:] if len(call.inputs) > 3 else ()
+    call.attributes["kernel_shape"] = call.ints("kernel_shape") or kernel
+    resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
+
+
 def _transposed(call: _Call) -> None:
     kernel = call.inputs[1].shape[2:] if len(call.inputs) > 1 else ()
     call.attributes["kernel_shape"] = call.ints("kernel_shape") or kernel
@@ -258,7 +272,7 @@ _RULES: dict[str, Callable[[_Call], None]] = {
     "MaxPool": _pool,
     "OneHot": _axis_of_output,
     "Pad": _pad,
-    "QLinearConv": lambda call: resolve_window(call.label, call.attributes, call.inputs[0].shape[2:]),
+    "QLinearConv": _quantized_convolution,
     "Reshape": _shape_of_output,
     "Slice": _slice,
     "Softmax": _softmax,

@@ -52,8 +52,10 @@ def shape_of(node: SourceNode, kind: TensorType) -> Array:
     """The value of Shape or Size of a tensor of a known type."""
     if node.op == "Size":
         return np.array(kind.elements, dtype=np.int64)
-    start, end = node.attributes.get("start", 0), node.attributes.get("end")
-    return np.array(kind.shape[start:end], dtype=np.int64)  # type: ignore[misc]  # a wrong type raises TypeError
+    start, end = node.attributes.get("start", 0), node.attributes.get("end", len(kind.shape))
+    if not isinstance(start, int) or not isinstance(end, int):
+        raise InvalidGraphError(f"{node.label} has start={start!r} and end={end!r}, expected integers")
+    return np.array(kind.shape[start:end], dtype=np.int64)
 
 
 def fold(node: SourceNode, inputs: Sequence[Array | None]) -> Array | None:
@@ -91,7 +93,10 @@ def _ints(node: SourceNode, inputs: _Inputs, slot: int, name: str) -> tuple[int,
 
 
 def _int(node: SourceNode, name: str, default: int) -> int:
-    return int(node.attributes.get(name, default))  # type: ignore[arg-type]  # a wrong type raises TypeError
+    value = node.attributes.get(name, default)
+    if not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}")
+    return value
 
 
 def _bounded(shape: Sequence[int]) -> bool:
@@ -217,7 +222,7 @@ _RULES: dict[str, _Rule] = {
     "Equal": _binary(np.equal),
     "Expand": _expand,
     "Floor": _unary(np.floor),
-    "Gather": lambda node, inputs: np.take(_one(inputs[0]), _one(inputs[1]), _int(node, "axis", 0)),
+    "Gather": lambda node, inputs: np.take(_one(inputs[0]), _one(inputs[1]).astype(np.int64), _int(node, "axis", 0)),
     "Greater": _binary(np.greater),
     "GreaterOrEqual": _binary(np.greater_equal),
     "Identity": _unary(np.asarray),

@@ -49,9 +49,17 @@ def attribute_defaults(op: str, version: int) -> tuple[tuple[str, AttributeValue
     for schema in (schema_of(op, version), newest):
         for name, attribute in schema.attributes.items() if schema is not None else ():
             if name not in found and attribute.default_value.type:
-                value = helper.get_attribute_value(attribute.default_value)
-                found[name] = value.decode() if isinstance(value, bytes) else value
+                found[name] = _plain_default(attribute.default_value)
     return tuple(found.items())
+
+
+def _plain_default(proto: onnx.AttributeProto) -> AttributeValue:
+    value = helper.get_attribute_value(proto)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, list):
+        return tuple(item.decode() if isinstance(item, bytes) else item for item in value)
+    return value  # type: ignore[no-any-return]  # a number
 
 
 def infer_outputs(
@@ -119,7 +127,7 @@ def _infer(
 
 def _attribute_proto(schema: onnx.defs.OpSchema, name: str, value: AttributeValue) -> onnx.AttributeProto:
     declared = schema.attributes.get(name)
-    kind = None if declared is None else int(declared.type.value)
+    kind = None if declared is None else int(declared.type)  # type: ignore[call-overload]  # an enum of nanobind
     return helper.make_attribute(name, value, attr_type=kind if value == () else None)
 
 

@@ -136,7 +136,10 @@ def _input_type(
         )
     dtype = dtype_name(value.type.tensor_type.elem_type, f"input {value.name!r}")
     if shape is None:
-        dims = [bound.get(dim) if isinstance(dim, str) else dim for dim in _dims(value) or [""]]
+        known = _dims(value)
+        if known is None:
+            return None
+        dims = [bound.get(dim) if isinstance(dim, str) else dim for dim in known]
         shape = tuple(dim for dim in dims if dim is not None)
         if len(shape) != len(dims):
             return None

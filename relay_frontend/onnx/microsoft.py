@@ -92,12 +92,12 @@ def _nchwc_global_pool(node: SourceNode, inputs: _Inputs, attributes: _Attribute
 
 def _nchwc_upsample(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
     attributes["layout"] = "nchwc"
-    scales = attributes["scales"]
+    scales, data = attributes["scales"], inputs[0]
     if not isinstance(scales, tuple):
         raise TypeError("scales is no list")
-    data = inputs[0]
-    shape = tuple(int(extent * float(scale)) for extent, scale in zip(data.shape, scales, strict=True))
-    attributes["scales"] = tuple(float(scale) for scale in scales)
+    factors = tuple(float(scale) for scale in scales)
+    shape = tuple(int(extent * factor) for extent, factor in zip(data.shape, factors, strict=True))
+    attributes["scales"] = factors
     return (TensorType(shape, data.dtype),)
 
 

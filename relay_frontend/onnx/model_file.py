@@ -10,7 +10,7 @@ from relay_frontend.errors import ModelFileError
 from relay_frontend.graph import OpGraph
 from relay_frontend.onnx.reader import from_onnx
 
-__all__ = ["MAX_FILE_BYTES", "read_onnx"]
+__all__ = ["MAX_FILE_BYTES", "load_model", "read_onnx"]
 
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit; larger networks keep their weights in files beside the model
 
@@ -26,19 +26,27 @@ def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None
         ModelFileError: missing, unreadable, too large, truncated or not ONNX.
         FrontendError: whatever :func:`from_onnx` raises.
     """
+    return from_onnx(load_model(path), shapes=shapes, name=path.stem)
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """The model as it is in the file, without data kept outside of it.
+
+    Raises:
+        ModelFileError: missing, unreadable, too large, truncated or not ONNX.
+    """
     content = _read_bytes(path)
     if not content:
         raise ModelFileError(f"{path} is empty, expected an ONNX model: export it again")
     try:
-        model = onnx.ModelProto.FromString(content)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except DecodeError as error:
         raise ModelFileError(
-            f"{path} is no ONNX model or is truncated ({error}), expected a serialised ModelProto: check with "
-            f'python -c "import onnx; onnx.load({str(path)!r})"'
+            f"{path} is no ONNX model or is truncated ({error}), expected a serialised ModelProto: export it again"
         ) from error
     if not model.HasField("graph"):
         raise ModelFileError(f"{path} holds no graph, expected an ONNX model: is it truncated, or another format?")
-    return from_onnx(model, shapes=shapes, name=path.stem)
+    return model
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from relay_frontend.errors import InvalidGraphError, ModelFileError, UnsupportedOperatorError
+from relay_frontend.errors import DynamicShapeError, InvalidGraphError, ModelFileError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.onnx.arrange import arrange_nodes, drop_unread_outputs
 from relay_frontend.onnx.attributes import canonical_attributes, value_slots
@@ -14,7 +14,7 @@ from relay_frontend.onnx.inference import infer_outputs
 from relay_frontend.onnx.inputs import bind_inputs, declared_types
 from relay_frontend.onnx.microsoft import canonical_microsoft, channel_block
 from relay_frontend.onnx.source import MAX_KNOWN_ELEMENTS, Array, SourceNode, decode_node, decode_tensor, tensor_type
-from relay_frontend.onnx.support import check_operators, opset_versions
+from relay_frontend.onnx.support import check_operators, domain_of, opset_versions
 
 __all__ = ["from_onnx"]
 
@@ -52,7 +52,7 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
         raise InvalidGraphError(f"graph {graph.name!r} has no outputs, expected at least one: is the file damaged?")
     versions = opset_versions(model)
     check_operators(model, versions)
-    nodes = [decode_node(proto, versions.get(proto.domain, 0)) for proto in graph.node]
+    nodes = [decode_node(proto, domain_of(proto), versions[""]) for proto in graph.node]
     stored = {tensor.name: tensor for tensor in graph.initializer}
     stored_types = {tensor.name: tensor_type(tensor, f"initializer {tensor.name!r}") for tensor in graph.initializer}
     for sparse in graph.sparse_initializer:
@@ -203,16 +203,17 @@ class _Reader:
 
     def _output_types(self, node: SourceNode, known: dict[int, Array]) -> list[TensorType]:
         kinds = [self.types[name] if name else None for name in node.inputs]
-        found: list[TensorType] = []
-        for name, kind in zip(node.outputs, infer_outputs(node, kinds, known), strict=True):
-            kind = kind or self.declared.get(name)
-            if kind is None:
-                raise InvalidGraphError(
-                    f"the shape of output {name!r} of {node.label} depends on data, expected one that follows from "
-                    "the shapes of the inputs"
-                )
-            found.append(kind)
-        return found
+        inferred = infer_outputs(node, kinds, known)
+        found = [kind or self.declared.get(name) for name, kind in zip(node.outputs, inferred, strict=True)]
+        nothing = TensorType((0,), found[0].dtype if found and found[0] else "float32")
+        open_outputs = [name for name, kind in zip(node.outputs, found, strict=True) if name and kind is None]
+        if open_outputs:
+            raise DynamicShapeError(
+                f"the shapes of outputs {open_outputs} of {node.label} depend on data, expected shapes that follow "
+                "from those of the inputs: give the model constants instead, or read it up to that operator"
+            )
+        # An output that is left out but not the last keeps its place; nothing is written there.
+        return [kind if name and kind else nothing for name, kind in zip(node.outputs, found, strict=True)]
 
     def _emit_standard(self, node: SourceNode) -> None:
         slots = self._value_inputs(node)

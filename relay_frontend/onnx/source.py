@@ -38,7 +38,7 @@ _INT64, _EXTERNAL = onnx.TensorProto.INT64, onnx.TensorProto.EXTERNAL
 
 @dataclass(slots=True)
 class SourceNode:
-    """A NodeProto decoded; ``version`` is the opset that gives ``op`` its meaning, ``tensors`` its tensor attributes."""
+    """A NodeProto decoded: ``version`` is the standard opset of its model, ``tensors`` its attributes of that kind."""
 
     op: str
     domain: str
@@ -100,17 +100,16 @@ def decode_tensor(tensor: onnx.TensorProto, what: str) -> Array:
         raise ModelFileError(f"the value of {what} does not fit its shape {kind.shape}: {error}") from error
 
 
-def decode_node(proto: onnx.NodeProto, version: int) -> SourceNode:
-    """The plain form of a node.
+def decode_node(proto: onnx.NodeProto, domain: str, version: int) -> SourceNode:
+    """The plain form of a node, taken to be of ``domain``.
 
     Raises:
         UnsupportedOperatorError: an attribute holds a graph or another value that has no plain form.
         InvalidGraphError: an attribute is NaN, no UTF-8, or of no type.
     """
-    domain = proto.domain
     node = SourceNode(
         op=proto.op_type,
-        domain="" if domain == "ai.onnx" else domain,
+        domain=domain,
         version=version,
         name=proto.name,
         inputs=list(proto.input),

@@ -10,10 +10,19 @@ from relay_frontend.onnx.inference import schema_of
 from relay_frontend.onnx.microsoft import MICROSOFT_DOMAINS, microsoft_name
 from relay_frontend.ops import is_known
 
-__all__ = ["check_operators", "opset_versions"]
+__all__ = ["check_operators", "domain_of", "opset_versions"]
 
 _STANDARD = ("", "ai.onnx")
+_MISPLACED = ("SimplifiedLayerNormalization",)  # ONNX Runtime's own, but written under the standard domain
 _NESTED = ("If", "Loop", "Scan", "SequenceMap")  # operators that hold graphs
+
+
+def domain_of(node: onnx.NodeProto) -> str:
+    """The domain that gives ``node`` its meaning; the empty string is the standard one."""
+    domain = node.domain
+    if domain in _STANDARD:
+        return "com.microsoft" if node.op_type in _MISPLACED else ""
+    return domain
 
 
 def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
@@ -31,7 +40,7 @@ def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
             f"the model uses opset {standard}, expected at most {newest}: install a newer onnx package or convert it "
             "with onnx.version_converter"
         )
-    if standard < 1 and any(node.domain in _STANDARD for node in model.graph.node):
+    if standard < 1 and any(not domain_of(node) for node in model.graph.node):
         raise InvalidGraphError(
             f"the model states opset {standard or 'none'} for the standard operators, expected 1 to {newest}: "
             "is the file damaged?"
@@ -46,12 +55,12 @@ def check_operators(model: onnx.ModelProto, versions: dict[str, int]) -> None:
         UnsupportedOperatorError: names every operator that is not.
     """
     functions = {(function.domain, function.name) for function in model.functions}
-    found = Counter((node.domain, node.op_type) for node in model.graph.node)
+    found = Counter((domain_of(node), node.op_type) for node in model.graph.node)
     offenders = []
     for (domain, op), count in found.items():
         reason = _reason(domain, op, versions, functions)
         if reason:
-            name = op if domain in _STANDARD else f"{domain}.{op}"
+            name = op if not domain else f"{domain}.{op}"
             offenders.append(f"{name} ({count}x, {reason})")
     if offenders:
         raise UnsupportedOperatorError(
@@ -67,7 +76,7 @@ def _reason(domain: str, op: str, versions: dict[str, int], functions: set[tuple
     if domain in MICROSOFT_DOMAINS:
         name = microsoft_name(domain, op)
         return "no shape rule" if name is None or not is_known(name) else None
-    if domain not in _STANDARD:
+    if domain:
         return "unknown domain"
     if op in _NESTED:
         return "control flow is not read yet"
