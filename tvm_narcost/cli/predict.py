@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relay_frontend.errors import FrontendError
 from tvm_narcost.cli.tables import aligned, milliseconds, scaled
 from tvm_narcost.errors import DatabaseError, NarcostError
 
 if TYPE_CHECKING:
-    from tvm_narcost.api import NetworkPrediction
+    from tvm_narcost.api import NetworkPrediction, NetworkPredictor
     from tvm_narcost.database.store import LatencyDatabase
 
 __all__ = ["DEFAULT_PROFILE", "add_arguments", "run"]
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         predictor = tvm_narcost.load(args.profile)
         if args.calibrate:
             predictor = predictor.calibrated()
-        predictions = [predictor.predict(model, shapes=shapes) for model in args.models]
+        predictions = [_predict(predictor, model, shapes) for model in args.models]
         if args.strict:
             _refuse_the_unfamiliar(predictions)
         measured_ms = [_measured_ms(database, prediction) for prediction in predictions]
@@ -76,6 +77,16 @@ def run(args: argparse.Namespace) -> int:
             for prediction in predictions:
                 print(f"\n{_breakdown(prediction)}")
     return 0
+
+
+def _predict(predictor: "NetworkPredictor", model: str, shapes: dict[str, tuple[int, ...]]) -> "NetworkPrediction":
+    """Predict one model; an error names the file, since there may be many."""
+    try:
+        return predictor.predict(model, shapes=shapes)
+    except (FrontendError, NarcostError) as error:
+        if model in str(error):
+            raise
+        raise type(error)(f"{model}: {error}") from error
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
