@@ -12,7 +12,7 @@ import tomli_w
 from hardware_profiles.errors import ProfileError
 from hardware_profiles.profile import DeviceFacts, HardwareProfile, MeasurementProtocol, RuntimeFacts
 
-__all__ = ["SCHEMA_VERSION", "profile_from_toml", "profile_to_toml"]
+__all__ = ["SCHEMA_VERSION", "check_device_name", "profile_from_toml", "profile_to_toml"]
 
 SCHEMA_VERSION = 1
 
@@ -158,6 +158,15 @@ _PROTOCOL: dict[str, Reader] = {
     "profiled_runs": _int_from(0),
 }
 _TABLES = {"device": _DEVICE, "runtime": _RUNTIME, "protocol": _PROTOCOL}
+
+
+def check_device_name(name: str) -> None:
+    """Raise ProfileError when no profile may have ``name`` for its device; a name is half of the profile's id."""
+    if not _DEVICE_NAME.fullmatch(name):
+        raise ProfileError(
+            f"device name {_shown(name)}: expected lower-case letters, digits, - and _ only, 64 at most; "
+            "give another one, e.g. --name my-laptop"
+        )
 
 
 def profile_from_toml(text: str, *, source: str) -> HardwareProfile:

@@ -71,6 +71,8 @@ def test_what_cannot_be_probed_is_said_before_measuring() -> None:
         probe("onnxruntime", 3, cores=(0,))
     with pytest.raises(ProfileError, match=r"cannot pin to cores \(99999,\)"):
         probe("onnxruntime", 1, cores=(99999,))
+    with pytest.raises(ProfileError, match=r"device name 'My\.Box': expected lower-case"):
+        probe("onnxruntime", 1, "My.Box")
 
 
 def test_a_missing_onnxruntime_is_told_how_to_get(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,6 @@ def _show(args: argparse.Namespace) -> int:
 
 def _probe(args: argparse.Namespace) -> int:
     from hardware_profiles import ProfileError, profile_to_toml
-    from hardware_profiles.document import profile_from_toml
     from tvm_narcost.measure.probe import probe
 
     out: Path = args.out
@@ -96,7 +95,6 @@ def _probe(args: argparse.Namespace) -> int:
     profile = probe(args.runtime, args.threads, args.name, cores=args.cores)
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     text = profile_to_toml(profile, comment=f"Made by `{_command(args)}` on {when}.")
-    profile_from_toml(text, source=str(out))  # a name that no loader would take is refused here, not on the next day
     _write_atomically(out, text, args.force)
     print(f"wrote {out}: {profile.id}, float32 {dict(profile.device.peak_gflops)['float32']:.1f} GFLOP/s a core")
     return 0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hardware_profiles import DeviceFacts, HardwareProfile, MeasurementProtocol, ProfileError, RuntimeFacts
+from hardware_profiles.document import check_device_name
 from hardware_profiles.probe import DeviceDescription, allowed_cores, describe_device
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
 
@@ -44,7 +45,7 @@ def probe(
         cores: the cores to use, by default the last allowed ones; the last of them is the one of one-core parts.
 
     Raises:
-        ProfileError: the system hides a fact that a profile needs, or ``cores`` are too few.
+        ProfileError: the system hides a fact that a profile needs, ``cores`` are too few, or ``name`` is not allowed.
         RuntimeMissingError: onnxruntime, or tvm where it is asked for, is not installed.
         MeasurementError: the runtime is not one that can be probed.
     """
@@ -54,6 +55,7 @@ def probe(
     if threads < 1 or len(used) < threads:
         raise ProfileError(f"probe: got {threads} threads and cores {used}, expected 1 thread or more and a core each")
     device = describe_device()
+    check_device_name(name or device.name)
     with _pinned(used[-1:]):
         peak_gflops = _measure_peaks(budget_s)
         bandwidth_gb_s = _measure_bandwidths(device, budget_s)
