@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from tvm_narcost.measure import pinning
 from tvm_narcost.measure.pinning import allowed_cores, pinned
 
 
@@ -39,7 +38,7 @@ def test_too_few_cores_leaves_it_unpinned(affinity: list[tuple[int, ...]], threa
 
 
 def test_other_systems_stay_unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pinning.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
     with pinned(1) as cores:
         assert cores == () == allowed_cores()

@@ -1,11 +1,14 @@
 """ONNX Runtime on small networks: its plan, its kernels' times, its errors."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -31,7 +34,7 @@ def first_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pinning, "allowed_cores", lambda: cores[:1])
     yield
     if cores:
-        pinning.os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, cores)
 
 
 def convolutions(count: int, weights: bool = True, names: tuple[str, ...] = ()) -> onnx.ModelProto:
@@ -84,7 +87,7 @@ def test_measurement_is_complete() -> None:
     assert len(measured.samples_us) == len(measured.reference_us) >= 5
     assert min(measured.reference_us) > 10
     facts = dict(measured.fingerprint)
-    assert facts["onnxruntime"] == ours.onnxruntime.__version__
+    assert facts["onnxruntime"] == onnxruntime.__version__
     assert facts["pinned_cores"].isdigit()
 
 
@@ -104,14 +107,13 @@ def test_repeated_and_hostile_names() -> None:
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
-    original = ours.tempfile.TemporaryDirectory
 
-    def recorded(*args: object, **options: object) -> object:
-        folder = original(*args, **{**options, "dir": tmp_path})  # type: ignore[call-overload]
-        made.append(Path(folder.name))
-        return folder
+    class Recorded(tempfile.TemporaryDirectory[str]):
+        def __init__(self, prefix: str, dir: Path | None) -> None:
+            super().__init__(prefix=prefix, dir=tmp_path)
+            made.append(Path(self.name))
 
-    monkeypatch.setattr(ours.tempfile, "TemporaryDirectory", recorded)
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Recorded)
     ours.OnnxRuntime().measure(convolutions(1), PROFILE, graph_hash="")
     assert len(made) == 1 and not list(tmp_path.iterdir())
 
