@@ -27,7 +27,14 @@ from tvm_narcost.models.roofline import RooflineModel
 from tvm_narcost.predictor import LatencyModel, Prediction
 from tvm_narcost.tokens.facts import kernel_facts
 
-__all__ = ["KernelPrediction", "NetworkPrediction", "NetworkPredictor", "load"]
+__all__ = [
+    "KernelPrediction",
+    "NetworkPrediction",
+    "NetworkPredictor",
+    "artifact_folder",
+    "load",
+    "own_artifact_folder",
+]
 
 _ARTIFACTS = Path(__file__).parent / "artifacts"
 _KERNEL_SUM = "kernel_sum.json"
@@ -206,9 +213,7 @@ def artifact_folder(profile_id: str) -> Path:
     Raises:
         ArtifactError: there is none.
     """
-    import platformdirs
-
-    own = Path(platformdirs.user_data_dir("narcost")) / "artifacts" / profile_id
+    own = own_artifact_folder(profile_id)
     for folder in (own, _ARTIFACTS / profile_id):
         if folder.is_dir():
             return folder
@@ -217,3 +222,10 @@ def artifact_folder(profile_id: str) -> Path:
         f"artifact of profile {profile_id}: none found in {own} or among the shipped ones {shipped}; "
         f"train one with `narcost train --profile {profile_id}`"
     )
+
+
+def own_artifact_folder(profile_id: str) -> Path:
+    """Where ``narcost train`` puts an artifact of the user's own."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("narcost")) / "artifacts" / profile_id

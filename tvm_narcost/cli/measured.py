@@ -1,0 +1,51 @@
+"""Where `train` and `evaluate` take measured networks from: a latency database or a dataset file."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvm_narcost.cli.predict import DEFAULT_PROFILE
+from tvm_narcost.errors import TrainingError
+
+if TYPE_CHECKING:
+    from hardware_profiles import HardwareProfile
+    from tvm_narcost.training.examples import Example
+
+__all__ = ["add_measured_arguments", "read_measured"]
+
+
+def add_measured_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare --profile and the two places that measurements come from."""
+    parser.add_argument(
+        "--profile", default=DEFAULT_PROFILE, metavar="ID", help="hardware profile (default: %(default)s)"
+    )
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--database", metavar="URL", help="path or URL (default: $NARCOST_DATABASE, else a file of your own)"
+    )
+    place.add_argument("--dataset", type=Path, metavar="FILE", help="a file that `narcost database export` wrote")
+
+
+def read_measured(args: argparse.Namespace, profile: "HardwareProfile") -> "list[Example]":
+    """The stable measurements of a profile, encoded.
+
+    Raises:
+        TrainingError: there are none.
+        DatabaseError: the database or the file cannot be read.
+    """
+    from tvm_narcost.database import open_database
+    from tvm_narcost.database.dataset import read_dataset
+    from tvm_narcost.training.examples import encode_records
+
+    if args.dataset is not None:
+        examples = encode_records(read_dataset(args.dataset), profile)
+    else:
+        with open_database(args.database) as database:
+            examples = encode_records(database.records(profile.id), profile)
+    if not examples:
+        place = args.dataset or args.database or "the default database"
+        raise TrainingError(
+            f"measurements of {profile.id}: none that are stable in {place}, expected some; "
+            f"measure networks with `narcost profile --profile {profile.id} --zoo all`"
+        )
+    return examples

@@ -1,0 +1,57 @@
+"""narcost train: from measured networks to an artifact that `narcost predict` uses."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from tvm_narcost.cli.measured import add_measured_arguments, read_measured
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    add_measured_arguments(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the artifact (default: where `narcost predict` looks first)"
+    )
+    parser.add_argument(
+        "--members", type=int, default=3, metavar="N", help="networks in the ensemble (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the data (default: as for the shipped one)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train on what was measured, and write the artifact."""
+    import dataclasses
+
+    from hardware_profiles import load_profile
+    from tvm_narcost.api import own_artifact_folder
+    from tvm_narcost.training.fit import fit_models
+    from tvm_narcost.training.loop import TrainingSettings
+
+    profile = load_profile(args.profile)
+    examples = read_measured(args, profile)
+    settings = TrainingSettings()
+    if args.epochs is not None:
+        settings = dataclasses.replace(settings, epochs=args.epochs)
+    fitted = fit_models(
+        examples,
+        profile.id,
+        seeds=range(args.members),
+        settings=settings,
+        command=shlex.join(["narcost", *sys.argv[1:]]),
+        progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
+    )
+    folder = args.out or own_artifact_folder(profile.id)
+    fitted.save(folder)
+    metrics = fitted.narformer.facts.metrics
+    print(
+        f"trained on {len(examples)} networks, into {folder}\n"
+        f"on families held out: MAPE {metrics['families_held_out_mape']:.1f} %, "
+        f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %"
+    )
+    return 0
