@@ -1,5 +1,6 @@
 """Blocks that several families share, each in the spelling of the network."""
 
+import dataclasses
 import math
 
 from tvm_narcost.zoo import operators as ops
@@ -7,13 +8,19 @@ from tvm_narcost.zoo.builder import GraphBuilder, Value
 
 __all__ = [
     "activation", "classifier", "conv_block", "depth_separable", "dropout", "flatten", "gelu", "global_pool",
-    "hard_sigmoid", "layer_norm", "norm", "residual", "round_channels", "squeeze_excite", "swish",
+    "hard_sigmoid", "layer_norm", "norm", "often_caffe", "residual", "round_channels", "squeeze_excite", "swish",
 ]  # fmt: skip
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
     """Round to a multiple of ``divisor``, at least that."""
     return max(divisor, int(channels + divisor / 2) // divisor * divisor)
+
+
+def often_caffe(b: GraphBuilder) -> None:
+    """Let the network speak Caffe in a third of the cases: for families whose public files came from there."""
+    if b.rng.random() < 0.33:
+        b.spelling = dataclasses.replace(b.spelling, norm="caffe")
 
 
 def norm(b: GraphBuilder, x: Value) -> Value:
@@ -76,7 +83,7 @@ def activation(b: GraphBuilder, x: Value, kind: str) -> Value:
 
 
 def swish(b: GraphBuilder, x: Value) -> Value:
-    """x * Sigmoid(x)."""
+    """The input times its sigmoid."""
     return ops.mul(b, x, ops.unary(b, "Sigmoid", x, 0.73))
 
 
@@ -173,9 +180,7 @@ def classifier(b: GraphBuilder, x: Value, classes: int | None = None) -> None:
     b.output(ops.softmax(b, x) if b.spelling.final_softmax else x)
 
 
-def squeeze_excite(
-    b: GraphBuilder, x: Value, squeezed: int, *, act: str = "Relu", gate: str = "Sigmoid"
-) -> Value:
+def squeeze_excite(b: GraphBuilder, x: Value, squeezed: int, *, act: str = "Relu", gate: str = "Sigmoid") -> Value:
     """Squeeze-and-excitation: channels weighted by a gate computed from their means."""
     s = global_pool(b, x)
     if b.spelling.linear == "MatMul" and b.spelling.flatten == "Reshape":

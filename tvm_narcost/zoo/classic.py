@@ -59,7 +59,9 @@ def build_vgg(b: GraphBuilder) -> None:
     """VGG-11 to VGG-19 and thinner ones; Simonyan and Zisserman 2014."""
     rng = b.rng
     size = image_size(b, 32, 256)
-    depths = rng.choice([(1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4), None, None])
+    depths: tuple[int, ...] | None = rng.choice(
+        [(1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4), None, None]
+    )
     if depths is None:
         depths = tuple(rng.randint(1, 4) for _ in range(5))
     base = scaled(b, 64, 0.2, 1.3)

@@ -1,7 +1,7 @@
 """DenseNet: every layer sees all the layers before it."""
 
 from tvm_narcost.zoo import operators as ops
-from tvm_narcost.zoo.blocks import classifier, dropout, norm
+from tvm_narcost.zoo.blocks import classifier, dropout, norm, often_caffe
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.sizes import image_size
 
@@ -23,9 +23,12 @@ def dense_layer(b: GraphBuilder, x: Value, growth: int, bottleneck: int) -> Valu
 def build_densenet(b: GraphBuilder) -> None:
     """DenseNet-121 to DenseNet-201 and thinner ones; Huang et al. 2016."""
     rng = b.rng
+    often_caffe(b)
     size = image_size(b, 32, 288)
     growth = rng.choice([4, 8, 12, 12, 16, 24, 32, 32, 32, 40, 48, rng.randint(4, 48)])
-    depths = rng.choice([(6, 12, 24, 16), (6, 12, 32, 32), (6, 12, 36, 24), None, None, None, None])
+    depths: tuple[int, ...] | None = rng.choice(
+        [(6, 12, 24, 16), (6, 12, 24, 16), (6, 12, 32, 32), (6, 12, 36, 24), None, None, None]
+    )
     if depths is None:
         stages = rng.choice([3, 3, 4])
         depths = tuple(rng.randint(2, most) for most in (8, 14, 20, 16)[:stages])

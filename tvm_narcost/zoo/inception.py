@@ -1,7 +1,7 @@
 """GoogLeNet: Inception v1 with LRN, and v2 with batch normalisation."""
 
 from tvm_narcost.zoo import operators as ops
-from tvm_narcost.zoo.blocks import classifier, conv_block
+from tvm_narcost.zoo.blocks import classifier, conv_block, often_caffe
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.sizes import image_size, scaled
 
@@ -20,10 +20,8 @@ def inception_module(
 ) -> Value:  # fmt: skip
     """Parallel 1x1, 3x3, 5x5 (or twice 3x3, or 1xk and kx1) and pooling branches, joined.
 
-    Args:
-        widths: 1x1, 3x3 reduced, 3x3, 5x5 reduced, 5x5, pooling projection. With a stride of 2 the 1x1 branch and
-            the projection are left out.
-        factorised: k of the 1xk, kx1 pair in the place of the 5x5 branch; 0 for none.
+    ``widths`` are 1x1, 3x3 reduced, 3x3, 5x5 reduced, 5x5, pooling projection; with a stride of 2 the 1x1 branch
+    and the projection are left out. ``factorised`` is k of the 1xk, kx1 pair in the place of the 5x5 branch.
     """
     one, three_in, three, five_in, five, projected = widths
     branches = [] if stride == 2 else [_unit(b, x, one, 1, 1, normed)]
@@ -47,6 +45,7 @@ def inception_module(
 def build_googlenet(b: GraphBuilder) -> None:
     """Inception v1 (LRN, max pooling branches) or v2 (batch norm, twice 3x3); Szegedy 2014, Ioffe 2015."""
     rng = b.rng
+    often_caffe(b)
     size = image_size(b, 64, 320)
     normed = rng.random() < 0.5
     lrn = not normed and rng.random() < 0.75

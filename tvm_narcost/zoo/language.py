@@ -67,7 +67,7 @@ def _causal_mask(b: GraphBuilder, length: int) -> Value:
 
 
 def _rms_norm(b: GraphBuilder, x: Value) -> Value:
-    """x / sqrt(mean(x^2)) * scale."""
+    """RMSNorm: divide by the root of the mean square, then scale."""
     squared = ops.binary(b, "Pow", x, b.scalar(2.0), x.level**2)
     mean = ops.add(b, ops.reduce_mean(b, squared, (2,)), b.scalar(1e-6))
     normal = ops.binary(b, "Div", x, ops.unary(b, "Sqrt", mean, x.level), 1.0)

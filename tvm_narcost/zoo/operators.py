@@ -254,7 +254,9 @@ def resize(b: GraphBuilder, x: Value, factor: int, mode: str = "nearest") -> Val
     scales = b.constant([1.0, 1.0, float(factor), float(factor)], dtype=FLOAT)
     if b.opset < 11:
         return b.node("Upsample" if b.opset == 9 else "Resize", [x, scales], shape, mode=mode)
-    extra = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}
+    extra: dict[str, Any] = {}
+    if mode == "nearest":
+        extra = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     region = b.constant([], dtype=FLOAT) if b.opset < 13 else None  # optional from 13 on
     return b.node("Resize", [x, region, scales], shape, mode=mode, **extra)
 
@@ -268,5 +270,3 @@ def gather_rows(b: GraphBuilder, rows: int, width: int, indices: Value) -> Value
     """Embedding: rows of a table picked by int64 indices."""
     table = b.weight((rows, width), 0.5)
     return b.node("Gather", [table, indices], (*indices.shape, width), dtype=FLOAT, axis=0)
-
-

@@ -50,7 +50,7 @@ def build_resnet(b: GraphBuilder) -> None:
     rng = b.rng
     size = image_size(b, 32, 320)
     kind = rng.choice(["basic", "basic", "bottleneck", "bottleneck", "resnext"])
-    depths = rng.choice([(1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), None, None])
+    depths: tuple[int, ...] | None = rng.choice([(1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), None, None])
     if depths is None:
         depths = tuple(rng.randint(1, most) for most in (4, 5, 8, 4))[: rng.choice([3, 4, 4])]
     base = scaled(b, 64, 0.25, 1.6)

@@ -1,8 +1,9 @@
 """How one network spells what exporters write in several ways; drawn once a network, so that it stays consistent."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 __all__ = ["Spelling", "draw_spelling"]
 
@@ -47,7 +48,13 @@ class Spelling:
     fused_qkv: bool
 
 
+_T = TypeVar("_T")
+
 _IR_OF_OPSET = {9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
+
+
+def _pick(rng: random.Random, choices: Sequence[_T], weights: Sequence[float]) -> _T:
+    return rng.choices(choices, weights)[0]
 
 
 def draw_spelling(rng: random.Random) -> Spelling:
@@ -57,16 +64,16 @@ def draw_spelling(rng: random.Random) -> Spelling:
     return Spelling(
         opset=opset,
         ir_version=ir_version,
-        norm=rng.choices(["batch_norm", "bias", "caffe"], [0.62, 0.3, 0.08])[0],
-        residual=rng.choices(["Add", "Sum"], [0.75, 0.25])[0],
-        flatten=rng.choices(["Flatten", "Reshape", "Squeeze"], [0.5, 0.35, 0.15])[0],
-        global_pool=rng.choices(["GlobalAveragePool", "ReduceMean", "AveragePool"], [0.6, 0.2, 0.2])[0],
-        padding=rng.choices(["pads", "same_upper", "asymmetric"], [0.8, 0.1, 0.1])[0],
-        linear=rng.choices(["Gemm", "MatMul"], [0.7, 0.3])[0],
+        norm=_pick(rng, ["batch_norm", "bias", "caffe"], [0.62, 0.3, 0.08]),
+        residual=_pick(rng, ["Add", "Sum"], [0.75, 0.25]),
+        flatten=_pick(rng, ["Flatten", "Reshape", "Squeeze"], [0.5, 0.35, 0.15]),
+        global_pool=_pick(rng, ["GlobalAveragePool", "ReduceMean", "AveragePool"], [0.6, 0.2, 0.2]),
+        padding=_pick(rng, ["pads", "same_upper", "asymmetric"], [0.8, 0.1, 0.1]),
+        linear=_pick(rng, ["Gemm", "MatMul"], [0.7, 0.3]),
         hard_swish="op" if opset >= 14 and rng.random() < 0.5 else rng.choice(["hard_sigmoid", "clip"]),
         layer_norm="op" if opset >= 17 and rng.random() < 0.7 else "chain",
-        gelu="op" if opset >= 20 and rng.random() < 0.6 else rng.choices(["erf", "tanh"], [0.8, 0.2])[0],
-        constants=rng.choices(["initializer", "node"], [0.7, 0.3])[0],
+        gelu="op" if opset >= 20 and rng.random() < 0.6 else _pick(rng, ["erf", "tanh"], [0.8, 0.2]),
+        constants=_pick(rng, ["initializer", "node"], [0.7, 0.3]),
         dropout=opset <= 12 and rng.random() < 0.5,
         final_softmax=rng.random() < 0.4,
         fused_qkv=rng.random() < 0.5,

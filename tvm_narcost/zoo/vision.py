@@ -169,5 +169,3 @@ def build_convnext(b: GraphBuilder) -> None:
                 y = ops.transpose(b, y, (0, 3, 1, 2))
             x = residual(b, x, y)
     classifier(b, x)
-
-

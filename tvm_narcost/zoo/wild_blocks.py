@@ -4,8 +4,16 @@ from collections.abc import Callable
 
 from tvm_narcost.zoo import operators as ops
 from tvm_narcost.zoo.attention import feed_forward, self_attention
-from tvm_narcost.zoo.blocks import activation, conv_block, depth_separable, global_pool, layer_norm, norm, residual
-from tvm_narcost.zoo.blocks import squeeze_excite
+from tvm_narcost.zoo.blocks import (
+    activation,
+    conv_block,
+    depth_separable,
+    global_pool,
+    layer_norm,
+    norm,
+    residual,
+    squeeze_excite,
+)
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.classic import fire_module
 from tvm_narcost.zoo.dense import dense_layer
@@ -45,7 +53,8 @@ def _conv(b: GraphBuilder, x: Value) -> Value:
         y = ops.conv(b, ops.pad(b, x, (0, 0, 0, 0, 0, 0, 1, 1)), channels, 2, padding=0, groups=groups)
         return activation(b, y, _act(b))
     dilation = rng.choice([1, 1, 1, 1, 2, 3, 6]) if kernel > 1 else 1
-    return conv_block(b, x, channels, kernel, groups=groups, dilation=dilation, act=rng.choice([None, _act(b), _act(b)]))
+    act = rng.choice([None, _act(b), _act(b)])
+    return conv_block(b, x, channels, kernel, groups=groups, dilation=dilation, act=act)
 
 
 def _plain_conv(b: GraphBuilder, x: Value) -> Value:
@@ -73,8 +82,10 @@ def _inverted(b: GraphBuilder, x: Value) -> Value:
     rng = b.rng
     squeezed = rng.choice([0, max(4, x.shape[1] // 4)])
     channels = rng.choice([x.shape[1], draw_channels(b, x.shape[1])])
-    return inverted_residual(b, x, channels, rng.choice([1, 2, 3, 4, 6, 3.5]), rng.choice([3, 5, 7]), 1, _act(b),
-                             squeezed, rng.choice(["Sigmoid", "HardSigmoid"]), rng.choice(["Relu", "Swish"]))  # fmt: skip
+    return inverted_residual(
+        b, x, channels, rng.choice([1, 2, 3, 4, 6, 3.5]), rng.choice([3, 5, 7]), 1, _act(b), squeezed,
+        rng.choice(["Sigmoid", "HardSigmoid"]), rng.choice(["Relu", "Swish"]),
+    )  # fmt: skip
 
 
 def _bottleneck(b: GraphBuilder, x: Value) -> Value:
@@ -135,7 +146,7 @@ def _position_gate(b: GraphBuilder, x: Value) -> Value:
 def _down_and_up(b: GraphBuilder, x: Value) -> Value:
     """A level of a U-Net: halve, work, enlarge by resizing or by transposed convolution, join."""
     rng = b.rng
-    if x.shape[2] % 2 or x.shape[2] < 8:
+    if x.shape[2] % 2 or x.shape[3] % 2 or min(x.shape[2:]) < 8:
         return _conv(b, x)
     channels = draw_channels(b, x.shape[1])
     if rng.random() < 0.5:
@@ -273,4 +284,3 @@ BLOCKS: tuple[tuple[float, Callable[[GraphBuilder, Value], Value]], ...] = (
     (1.0, _move), (1.2, _tokens), (0.4, _softmax_gate), (0.6, _arithmetic),
 )  # fmt: skip
 """Weight of the draw, and the block."""
-
