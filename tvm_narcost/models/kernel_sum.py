@@ -61,7 +61,7 @@ class KernelSum:
     def kernels_us(self, facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.float64]:
         """Predicted time of each kernel, microseconds, [kernels]."""
         logs = self.log_efficiency(default.encode_kernels(facts, profile).values)
-        kernels: NDArray[np.float64] = roofline(facts, profile).total_us * np.exp(logs)
+        kernels: NDArray[np.float64] = roofline(facts, profile).yardstick_us * np.exp(logs)
         return kernels
 
     def log_efficiency(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -50,7 +50,8 @@ class NarFormerLatency:
         batch = pad_tokens([default.encode_kernels(facts, profile).values for facts in described])
         logs = self._log_efficiency(batch)
         return [
-            roofline(facts, profile).total_us * np.exp(logs[row, : len(facts)]) for row, facts in enumerate(described)
+            roofline(facts, profile).yardstick_us * np.exp(logs[row, : len(facts)])
+            for row, facts in enumerate(described)
         ]
 
     def _log_efficiency(self, batch: TokenBatch) -> NDArray[np.float64]:

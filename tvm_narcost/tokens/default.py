@@ -84,21 +84,22 @@ def _vocabulary_index(vocabulary: tuple[str, ...]) -> dict[str, int]:
 def _quantities(facts: KernelFacts, bounds: Roofline, profile: HardwareProfile) -> NDArray[np.float64]:
     """[kernels, QUANTITIES]: counts as log2(1 + x), flags as they are."""
     flops, device = facts.column("flops"), profile.device
+    last_cache_bytes = device.l3_bytes or device.l2_bytes
     moved = facts.column("input_bytes") + facts.column("parameter_bytes") + facts.column("output_bytes")
     ones = np.ones(len(facts))
     footprint = facts.column("parameter_bytes").sum() + facts.column("output_bytes").max(initial=0.0)
     derived = (
         np.log2(bounds.compute_us + 1e-3),
         np.log2(bounds.memory_us + 1e-3),
-        np.log2(bounds.total_us),
+        np.log2(bounds.yardstick_us),
         np.log2(1 + flops / np.maximum(moved, 1)),
         _waste(facts.column("in_channels")),
         _waste(facts.column("out_channels")),
         _waste(facts.column("n")),
         np.log2(1 + moved / device.l2_bytes),
-        np.log2(1 + moved / device.l3_bytes),
-        np.log2(1 + footprint / device.l3_bytes) * ones,
-        np.log2(1 + bounds.total_us.sum()) * ones,
+        np.log2(1 + moved / last_cache_bytes),
+        np.log2(1 + footprint / last_cache_bytes) * ones,
+        np.log2(1 + bounds.yardstick_us.sum()) * ones,
         np.log2(1 + len(facts)) * ones,
     )
     logged = np.log2(1 + np.stack([facts.column(name) for name in _LOGGED], axis=1))

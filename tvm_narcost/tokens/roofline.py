@@ -18,12 +18,18 @@ class Roofline:
     Attributes:
         compute_us: FLOPs that are really done over the peak of all threads.
         memory_us: bytes over the bandwidth of the cache level that holds them.
-        total_us: the larger of the two plus the overhead of one call.
+        total_us: the larger of the two, plus its share of the overhead of one call; they sum to the network's bound.
     """
 
     compute_us: NDArray[np.float64]
     memory_us: NDArray[np.float64]
     total_us: NDArray[np.float64]
+
+    @property
+    def yardstick_us(self) -> NDArray[np.float64]:
+        """What learned times are a multiple of: half a microsecond more, for kernels that compute and move nothing."""
+        yardstick: NDArray[np.float64] = self.total_us + 0.5
+        return yardstick
 
 
 def roofline(facts: KernelFacts, profile: HardwareProfile) -> Roofline:
@@ -41,15 +47,16 @@ def roofline(facts: KernelFacts, profile: HardwareProfile) -> Roofline:
         + facts.column("output_bytes") / _bandwidth(moved, profile)
         + parameter_bytes / _bandwidth(np.full(len(facts), footprint), profile)
     ) / 1e3
-    return Roofline(compute_us, memory_us, np.maximum(compute_us, memory_us) + device.call_overhead_us)
+    return Roofline(
+        compute_us, memory_us, np.maximum(compute_us, memory_us) + device.call_overhead_us / max(len(facts), 1)
+    )
 
 
 def _bandwidth(working_set_bytes: NDArray[np.float64], profile: HardwareProfile) -> NDArray[np.float64]:
     """GB/s of the smallest cache that holds a working set."""
     device, bandwidth = profile.device, dict(profile.device.bandwidth_gb_s)
+    levels = [("l1", device.l1d_bytes), ("l2", device.l2_bytes), ("l3", device.l3_bytes)]
+    there = [(name, size) for name, size in levels if size > 0]  # a device may have no L3
     return np.select(
-        [working_set_bytes <= device.l1d_bytes, working_set_bytes <= device.l2_bytes,
-         working_set_bytes <= device.l3_bytes],
-        [bandwidth["l1"], bandwidth["l2"], bandwidth["l3"]],
-        bandwidth["memory"],
-    )  # fmt: skip
+        [working_set_bytes <= size for _, size in there], [bandwidth[name] for name, _ in there], bandwidth["memory"]
+    )

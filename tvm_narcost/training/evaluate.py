@@ -62,7 +62,7 @@ def _kernel_sum(split: Split[Example], profile: HardwareProfile, seed: int) -> l
     predicted = []
     for example in split.test:
         logs = model.log_efficiency(example.tokens)
-        predicted.append(float((example.roofline_us * np.exp(logs)).sum()) / 1e3)
+        predicted.append(float((example.yardstick_us * np.exp(logs)).sum()) / 1e3)
     return predicted
 
 

@@ -30,7 +30,8 @@ class Example:
         graph, plan: as read, as run.
         operators: operator of each kernel.
         tokens: float32 [kernels, width], schema ``default``.
-        roofline_us: float64 [kernels].
+        roofline_us: float64 [kernels], the bound.
+        yardstick_us: float64 [kernels], what the learned times are a multiple of.
         kernels_us: float64 [kernels], in-network times that sum to ``latency_us``, see :func:`share_latency`.
         latency_us: median end-to-end latency.
     """
@@ -42,6 +43,7 @@ class Example:
     operators: tuple[str, ...]
     tokens: NDArray[np.float32]
     roofline_us: NDArray[np.float64]
+    yardstick_us: NDArray[np.float64]
     kernels_us: NDArray[np.float64]
     latency_us: float
 
@@ -53,8 +55,8 @@ class Example:
 
     @property
     def log_efficiency(self) -> NDArray[np.float64]:
-        """log(time / roofline) of each kernel, [kernels]: what the models learn."""
-        logs: NDArray[np.float64] = np.log(self.kernels_us / self.roofline_us)
+        """log(time / yardstick) of each kernel, [kernels]: what the models learn."""
+        logs: NDArray[np.float64] = np.log(self.kernels_us / self.yardstick_us)
         return logs
 
 
@@ -87,6 +89,7 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
     for timed in record.measurement.kernels:
         raw_us[timed.kernel] = np.mean(timed.samples_us)
     latency_us = measured_latency_us(record.measurement)
+    bounds = roofline(facts, profile)
     return Example(
         name=record.name,
         family=record.family,
@@ -94,7 +97,8 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
         plan=record.plan,
         operators=facts.ops,
         tokens=encode_kernels(facts, profile).values,
-        roofline_us=roofline(facts, profile).total_us,
+        roofline_us=bounds.total_us,
+        yardstick_us=bounds.yardstick_us,
         kernels_us=share_latency(raw_us, latency_us),
         latency_us=latency_us,
     )

@@ -49,7 +49,7 @@ class TrainingSettings:
 class _Batch:
     tokens: Tensor  # [B, T, width]
     mask: Tensor  # [B, T]
-    roofline_us: Tensor  # [B, T]
+    yardstick_us: Tensor  # [B, T]
     kernels_us: Tensor  # [B, T]
 
 
@@ -83,7 +83,7 @@ def train_network(
         losses = []
         for batch in _epoch(examples, settings, random):
             logs = network(batch.tokens, batch.mask)
-            loss = kernel_loss(logs, batch.roofline_us, batch.kernels_us, batch.mask, settings.token_weight)
+            loss = kernel_loss(logs, batch.yardstick_us, batch.kernels_us, batch.mask, settings.token_weight)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -118,14 +118,14 @@ def _collate(crops: Sequence[tuple[Example, int, int]]) -> _Batch:
     shape = (len(crops), longest)
     tokens = np.zeros((*shape, crops[0][0].tokens.shape[1]), np.float32)
     mask = np.zeros(shape, np.bool_)
-    roofline_us, kernels_us = np.ones(shape, np.float32), np.zeros(shape, np.float32)
+    yardstick_us, kernels_us = np.ones(shape, np.float32), np.zeros(shape, np.float32)
     for row, (example, start, stop) in enumerate(crops):
         size = stop - start
         tokens[row, :size] = example.tokens[start:stop]
         mask[row, :size] = True
-        roofline_us[row, :size] = example.roofline_us[start:stop]
+        yardstick_us[row, :size] = example.yardstick_us[start:stop]
         kernels_us[row, :size] = np.maximum(example.kernels_us[start:stop], 1e-3)
-    return _Batch(*(torch.from_numpy(array) for array in (tokens, mask, roofline_us, kernels_us)))
+    return _Batch(*(torch.from_numpy(array) for array in (tokens, mask, yardstick_us, kernels_us)))
 
 
 def predict_us(networks: Sequence[NarFormer], examples: Sequence[Example]) -> list[NDArray[np.float64]]:
@@ -135,5 +135,5 @@ def predict_us(networks: Sequence[NarFormer], examples: Sequence[Example]) -> li
         for example in examples:
             batch = _collate([(example, 0, len(example.tokens))])
             logs = torch.stack([network(batch.tokens, batch.mask)[0] for network in networks]).mean(dim=0)
-            predicted.append(example.roofline_us * np.exp(logs.double().numpy()))
+            predicted.append(example.yardstick_us * np.exp(logs.double().numpy()))
     return predicted

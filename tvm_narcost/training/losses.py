@@ -11,21 +11,21 @@ _BETA = 0.05  # below this error of a logarithm (5 %) the loss is quadratic
 
 
 def kernel_loss(
-    log_efficiency: Tensor, roofline_us: Tensor, kernels_us: Tensor, mask: Tensor, token_weight: float
+    log_efficiency: Tensor, yardstick_us: Tensor, kernels_us: Tensor, mask: Tensor, token_weight: float
 ) -> Tensor:
     """Relative error of each network's sum and, weighted by share, of each kernel.
 
     Args:
-        log_efficiency: predicted log(time / roofline), [B, T].
-        roofline_us: [B, T]; 1 at padding.
+        log_efficiency: predicted log(time / yardstick), [B, T].
+        yardstick_us: [B, T]; 1 at padding.
         kernels_us: measured, [B, T]; 0 at padding.
         mask: [B, T], true where a kernel is.
         token_weight: of the kernels' term; the networks' term has weight 1.
     """
-    predicted_us = roofline_us * log_efficiency.exp() * mask
+    predicted_us = yardstick_us * log_efficiency.exp() * mask
     total_us = kernels_us.sum(dim=1)
     network = _smooth(torch.log(predicted_us.sum(dim=1) / total_us)).mean()
-    target = torch.log(kernels_us.clamp_min(0.05) / roofline_us)
+    target = torch.log(kernels_us.clamp_min(0.05) / yardstick_us)
     weight = (1 - _UNIFORM) * kernels_us / total_us[:, None] + _UNIFORM * mask / mask.sum(dim=1, keepdim=True)
     token = (weight * _smooth(log_efficiency - target) * mask).sum(dim=1).mean()
     return network + token_weight * token
