@@ -9,12 +9,14 @@ from onnx import helper
 
 from relay_frontend.errors import InvalidGraphError
 from relay_frontend.graph import TensorType
-from relay_frontend.onnx.source import MAX_KNOWN_ELEMENTS, Array, SourceNode, decode_tensor
+from relay_frontend.onnx.source import MAX_KNOWN_ELEMENTS, Array, SourceNode, decode_tensor, tensor_type
 
 __all__ = ["FOLDABLE", "NOT_CONSTANT", "constant_of", "filled_type", "fold", "shape_of"]
 
 # These give another value each time, so that constant inputs do not make their output constant.
 NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
+
+_INTEGERS = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 
 _Rule = Callable[[SourceNode, Sequence[Array | None]], "Array | None"]
 _Inputs = Sequence[Array | None]
@@ -35,17 +37,21 @@ def constant_of(node: SourceNode) -> onnx.TensorProto | Array:
 
 
 def filled_type(node: SourceNode, shape: Array) -> tuple[TensorType, Array | None]:
-    """Type of what ConstantOfShape makes, and its value when it is small."""
-    extents = tuple(int(extent) for extent in shape.reshape(-1))
-    if extents and min(extents) < 0:
-        raise InvalidGraphError(f"{node.label} is asked for shape {extents}, expected extents of 0 or more")
+    """Type of what ConstantOfShape makes, and its value when it is small and of integers."""
+    extents = tuple(shape.reshape(-1).tolist())
+    if not all(isinstance(extent, int) and extent >= 0 for extent in extents):
+        raise InvalidGraphError(f"{node.label} is asked for shape {extents}, expected integers of 0 or more")
     proto = node.tensors.get("value")
-    fill = np.zeros(1, np.float32) if proto is None else decode_tensor(proto, f"value of {node.label}")
-    if fill.size != 1:
-        raise InvalidGraphError(f"{node.label} fills with {fill.size} values, expected one")
-    kind = TensorType(extents, str(fill.dtype))
-    integers = fill.dtype.kind in "iub" and kind.elements <= MAX_KNOWN_ELEMENTS
-    return kind, np.full(extents, fill.reshape(-1)[0]) if integers else None
+    if proto is None:
+        return TensorType(extents, "float32"), None
+    stored = tensor_type(proto, node.label)
+    if stored.elements != 1:
+        raise InvalidGraphError(f"{node.label} fills with {stored.elements} values, expected one")
+    kind = TensorType(extents, stored.dtype)
+    if kind.elements > MAX_KNOWN_ELEMENTS or stored.dtype not in _INTEGERS:
+        return kind, None  # most are weights, whose value nobody asks for
+    fill = decode_tensor(proto, f"value of {node.label}").reshape(-1)
+    return kind, np.full(extents, fill[0])
 
 
 def shape_of(node: SourceNode, kind: TensorType) -> Array:
@@ -89,7 +95,7 @@ def _ints(node: SourceNode, inputs: _Inputs, slot: int, name: str) -> tuple[int,
     if len(inputs) > slot and inputs[slot] is not None:
         return tuple(int(item) for item in _one(inputs[slot]).reshape(-1))
     value = node.attributes.get(name)
-    return None if value is None else tuple(int(item) for item in value)  # type: ignore[union-attr,arg-type]
+    return None if value is None else tuple(int(item) for item in value)  # type: ignore[union-attr]
 
 
 def _int(node: SourceNode, name: str, default: int) -> int:

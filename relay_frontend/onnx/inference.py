@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
+from onnx.checker import ValidationError
 
 from relay_frontend.errors import InvalidGraphError
 from relay_frontend.graph import AttributeValue, TensorType
@@ -80,7 +81,7 @@ def infer_outputs(
     tensors = tuple((name, tensor.SerializeToString()) for name, tensor in node.tensors.items())
     try:
         return _infer(node.op, node.version, attributes, tensors, tuple(inputs), data, len(node.outputs))
-    except (shape_inference.InferenceError, ValueError, TypeError, RuntimeError) as error:
+    except (shape_inference.InferenceError, ValidationError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InvalidGraphError(
             f"{node.label} does not fit its inputs {[_print(kind) for kind in inputs]}: {reason}"
@@ -126,9 +127,13 @@ def _infer(
 
 
 def _attribute_proto(schema: onnx.defs.OpSchema, name: str, value: AttributeValue) -> onnx.AttributeProto:
-    declared = schema.attributes.get(name)
-    kind = None if declared is None else int(declared.type)  # type: ignore[call-overload]  # an enum of nanobind
-    return helper.make_attribute(name, value, attr_type=kind if value == () else None)
+    if value != ():
+        return helper.make_attribute(name, value)
+    declared = schema.attributes.get(name)  # an empty list does not tell of what
+    kind = onnx.AttributeProto.INTS if declared is None else int(declared.type)  # type: ignore[call-overload]
+    proto = onnx.AttributeProto(name=name)
+    proto.type = kind
+    return proto
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from relay_frontend.errors import DynamicShapeError, InvalidGraphError, ModelFileError, UnsupportedOperatorError
+from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.onnx.arrange import arrange_nodes, drop_unread_outputs
 from relay_frontend.onnx.attributes import canonical_attributes, value_slots
@@ -13,7 +13,15 @@ from relay_frontend.onnx.folding import NOT_CONSTANT, constant_of, filled_type, 
 from relay_frontend.onnx.inference import infer_outputs
 from relay_frontend.onnx.inputs import bind_inputs, declared_types
 from relay_frontend.onnx.microsoft import canonical_microsoft, channel_block
-from relay_frontend.onnx.source import MAX_KNOWN_ELEMENTS, Array, SourceNode, decode_node, decode_tensor, tensor_type
+from relay_frontend.onnx.source import (
+    MAX_KNOWN_ELEMENTS,
+    Array,
+    SourceNode,
+    check_text,
+    decode_node,
+    decode_tensor,
+    tensor_type,
+)
 from relay_frontend.onnx.support import check_operators, domain_of, opset_versions
 
 __all__ = ["from_onnx"]
@@ -40,13 +48,12 @@ def from_onnx(
         InvalidGraphError: cyclic, dangling, or types that do not fit.
         ModelFileError: text that is no UTF-8, or stored values that do not fit their shapes.
     """
-    try:
-        return _read(model, shapes or {}, name)
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"the model holds a name that is no UTF-8 text ({error}): is the file damaged?") from error
+    graph = model.graph
+    check_text(graph.name, *(value.name for value in (*graph.input, *graph.output, *graph.initializer)))
+    return _read(model, shapes or {}, graph.name if name is None else name)
 
 
-def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: str | None) -> OpGraph:
+def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: str) -> OpGraph:
     graph = model.graph
     if not graph.output:
         raise InvalidGraphError(f"graph {graph.name!r} has no outputs, expected at least one: is the file damaged?")
@@ -73,10 +80,10 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
     for node in arrange_nodes(nodes, reader.types.keys()):
         reader.read(node)
     return OpGraph(
-        name=graph.name if name is None else name,
+        name=name,
         nodes=tuple(reader.nodes),
         inputs=tuple(inputs),
-        outputs=tuple(reader.edge_to(value.name, "the graph's outputs") for value in graph.output),
+        outputs=tuple(reader.edge_to(value.name) for value in graph.output),
         parameters=tuple(reader.parameters),
     )
 
@@ -117,14 +124,14 @@ class _Reader:
         else:
             self._emit_standard(node)
 
-    def edge_to(self, name: str, reader: str) -> Edge:
+    def edge_to(self, name: str) -> Edge:
         """Where ``name`` comes from; a constant becomes a parameter the first time that it is asked for."""
         edge = self.edges.get(name)
         if edge is not None:
             return edge
         kind = self.constants.get(name)
         if kind is None:
-            raise InvalidGraphError(f"{reader} name {name!r}, which nothing writes, expected a value of the graph")
+            raise InvalidGraphError(f"the graph has output {name!r}, which nothing writes, expected a value of its own")
         edge = self.edges[name] = Edge(PARAMETER, len(self.parameters))
         self.parameters.append((name, kind))
         return edge
@@ -238,7 +245,7 @@ class _Reader:
     def _emit(
         self, node: SourceNode, op: str, read: list[str], attributes: dict[str, AttributeValue], kinds: list[TensorType]
     ) -> None:
-        edges = tuple(self.edge_to(name, node.label) for name in read if name)
+        edges = tuple(self.edge_to(name) for name in read if name)
         index = len(self.nodes)
         self.nodes.append(OpNode(op, edges, tuple(kinds), tuple(sorted(attributes.items())), node.name))
         for slot, (name, kind) in enumerate(zip(node.outputs, kinds, strict=True)):

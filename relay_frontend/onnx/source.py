@@ -12,7 +12,16 @@ from onnx import numpy_helper
 from relay_frontend.errors import InvalidGraphError, ModelFileError, UnsupportedOperatorError
 from relay_frontend.graph import AttributeValue, TensorType
 
-__all__ = ["MAX_KNOWN_ELEMENTS", "Array", "SourceNode", "decode_node", "decode_tensor", "dtype_name", "tensor_type"]
+__all__ = [
+    "MAX_KNOWN_ELEMENTS",
+    "Array",
+    "SourceNode",
+    "check_text",
+    "decode_node",
+    "decode_tensor",
+    "dtype_name",
+    "tensor_type",
+]
 
 Array: TypeAlias = npt.NDArray[np.generic]
 
@@ -56,6 +65,17 @@ class SourceNode:
         return f"{domain}{self.op} {self.name or (self.outputs[0] if self.outputs else '')!r}"
 
 
+def check_text(*values: str) -> None:
+    """Check that names out of a proto are text; protobuf hands out bytes where they are no UTF-8.
+
+    Raises:
+        ModelFileError: one of them is not.
+    """
+    for value in values:
+        if not isinstance(value, str):
+            raise ModelFileError(f"the model holds the name {value!r}, expected UTF-8 text: is the file damaged?")
+
+
 def dtype_name(number: int, what: str) -> str:
     """The numpy-style name of an ONNX element type."""
     try:
@@ -93,8 +113,10 @@ def decode_tensor(tensor: onnx.TensorProto, what: str) -> Array:
             "never read: save the model so that small tensors stay inside (size threshold 1024 bytes, for instance)"
         )
     try:
-        if tensor.data_type == _INT64 and not tensor.raw_data:  # the common case, several times faster than to_array
-            return np.array(tensor.int64_data, dtype=np.int64).reshape(kind.shape)
+        if tensor.data_type == _INT64:  # shapes and axes; several times faster than to_array
+            raw = tensor.raw_data
+            found = np.frombuffer(raw, "<i8") if raw else np.array(tensor.int64_data, np.int64)
+            return found.reshape(kind.shape)
         return numpy_helper.to_array(tensor)
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"the value of {what} does not fit its shape {kind.shape}: {error}") from error
@@ -117,7 +139,9 @@ def decode_node(proto: onnx.NodeProto, domain: str, version: int) -> SourceNode:
         attributes={},
         tensors={},
     )
+    check_text(node.op, node.name, *node.inputs, *node.outputs)
     for attribute in proto.attribute:
+        check_text(attribute.name)
         if attribute.type == _TENSOR:
             node.tensors[attribute.name] = attribute.t
         else:
