@@ -23,7 +23,7 @@ from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.measure.protocol import take_samples
 from tvm_narcost.measure.reference import reference_kernel
-from tvm_narcost.measure.runtimes.onnxruntime_trace import kernel_times, read_trace
+from tvm_narcost.measure.runtimes.onnxruntime_trace import kernel_times, read_trace, unnamed
 from tvm_narcost.measure.weights import with_unique_weights, with_weights
 
 __all__ = ["OPTIONS", "OnnxRuntime"]
@@ -136,7 +136,7 @@ def _plan_of(folder: Path) -> tuple[FusionPlan, list[str]]:
     optimised = onnx.load(str(folder / _OPTIMISED), load_external_data=False)
     graph = from_onnx(optimised)
     plan = FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "onnxruntime")
-    return plan, [node.name for node in graph.nodes]
+    return plan, [node.name or unnamed(node.op) for node in graph.nodes]
 
 
 def _profile(session: Any, feed: dict[str, Any], protocol: MeasurementProtocol) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from tvm_narcost.database.measurement import KernelTime
 from tvm_narcost.errors import MeasurementError
 
-__all__ = ["ProfiledRun", "kernel_times", "read_trace"]
+__all__ = ["ProfiledRun", "kernel_times", "read_trace", "unnamed"]
 
 _SUFFIX = "_kernel_time"
 
@@ -55,12 +55,18 @@ def read_trace(path: Path) -> list[ProfiledRun]:
     return runs
 
 
+def unnamed(op: str) -> str:
+    """What nodes of one operator that have no name are counted under."""
+    return f"unnamed {op}"
+
+
 def kernel_times(runs: Sequence[ProfiledRun], names: Sequence[str], network: str) -> tuple[KernelTime, ...]:
     """The samples of each kernel of a plan.
 
     Args:
         runs: the runs to keep, warm-up left out.
-        names: node name of each kernel, in the plan's order. Kernels of one name are told apart by their order.
+        names: node name of each kernel, in the plan's order; :func:`unnamed` of its operator where it has none.
+            Kernels of one name are told apart by their order.
         network: its name, for messages.
 
     Raises:
@@ -73,7 +79,8 @@ def kernel_times(runs: Sequence[ProfiledRun], names: Sequence[str], network: str
     for run in runs:
         found: dict[str, list[float]] = defaultdict(list)
         for name, duration_us in run.kernels:
-            found[name].append(duration_us)
+            # A node without a name is traced as OPERATOR_INDEX, with its index in a graph that is not written out.
+            found[name if name in places else unnamed(name.rpartition("_")[0])].append(duration_us)
         _check_complete(found, places, network)
         for name, durations_us in found.items():
             for kernel, duration_us in zip(places[name], durations_us, strict=True):
