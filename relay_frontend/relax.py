@@ -14,7 +14,7 @@ from tvm import relax
 
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
-from relay_frontend.relax_ops import CALL_TIR_OPERATORS, CONVERTERS, RelaxCall
+from relay_frontend.relax_ops import CALL_TIR_OPERATORS, CONSTANT_OPERATORS, CONVERTERS, RelaxCall
 from relay_frontend.relax_passes import normalise_relax
 
 __all__ = ["RelaxReading", "from_relax", "read_relax"]
@@ -146,7 +146,7 @@ class _Reader:
             converter = CONVERTERS.get(op)
         inputs = tuple(edge for argument in arguments for edge in self._value_of(argument))
         outputs = _tensor_types(variable.ty, variable.name)
-        if inputs and outputs and all(edge.source == PARAMETER for edge in inputs):
+        if op in CONSTANT_OPERATORS or (inputs and all(edge.source == PARAMETER for edge in inputs)):
             return tuple(self._add_parameter(variable.name, kind) for kind in outputs)
         if converter is None or not outputs:
             self.unsupported.add(op)

@@ -11,7 +11,7 @@ from typing import Any
 from relay_frontend.errors import UnsupportedOperatorError
 from relay_frontend.graph import AttributeValue, Edge, TensorType
 
-__all__ = ["CALL_TIR_OPERATORS", "CONVERTERS", "Emit", "RelaxCall"]
+__all__ = ["CALL_TIR_OPERATORS", "CONSTANT_OPERATORS", "CONVERTERS", "Emit", "RelaxCall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +207,18 @@ def _then(first: str, second: str, *, again: bool) -> Converter:
     return convert
 
 
+def _variance(call: RelaxCall, emit: Emit) -> Edge:
+    """The mean of the squared distance from the mean."""
+    rank = len(call.input_types[0].shape)
+    axes = tuple(sorted(axis % rank for axis in call.ints("axis"))) or tuple(range(rank))
+    whole = call.input_types
+    kept = TensorType(tuple(1 if axis in axes else n for axis, n in enumerate(whole[0].shape)), whole[0].dtype)
+    mean = emit("ReduceMean", call.inputs, (kept,), {"axes": axes, "keepdims": 1})
+    centred = emit("Sub", (*call.inputs, mean), whole, {})
+    squared = emit("Mul", (centred, centred), whole, {})
+    return emit("ReduceMean", (squared,), call.outputs, {"axes": axes, "keepdims": int(call.attributes.keepdims)})
+
+
 _NO_ATTRIBUTES = {
     "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "asin": "Asin", "asinh": "Asinh", "atan": "Atan",
     "atanh": "Atanh", "bitwise_and": "BitwiseAnd", "bitwise_not": "BitwiseNot", "bitwise_or": "BitwiseOr",
@@ -271,8 +283,16 @@ CONVERTERS: Mapping[str, Converter] = {
     "relax.strided_slice": _plain("Slice", _slice),
     "relax.take": _plain("Gather", lambda call: {"axis": call.axis()}),
     "relax.tile": _plain("Tile"),
+    "relax.variance": _variance,
     "relax.topk": _plain("TopK", lambda call: {"axis": call.axis(), "largest": int(call.attributes.largest)}),
 }
+
+# Constants, since every shape is known when a module is read.
+CONSTANT_OPERATORS = frozenset(
+    f"relax.{name}"
+    for name in ("arange", "eye", "full", "full_like", "ones", "ones_like", "shape_of", "shape_to_tensor",
+                 "tensor_to_shape", "zeros", "zeros_like")
+)  # fmt: skip
 
 # TVM's ONNX importer writes these as call_tir from the start: PrimFunc's name without its number -> operator.
 CALL_TIR_OPERATORS: Mapping[str, Converter] = {

@@ -3,7 +3,7 @@
 Each rule looks at one node, the last of its pattern, and says what stands for the whole. A pattern's inner values must
 have no other reader. The caller can forbid a match: the planner allows only those that stay inside of one kernel.
 
-    Reshape to the same shape                              nothing
+    Reshape, Expand, Pad to the same shape                 nothing
     Expand ... Concat(new axis), ReduceSum                 Sum (Max, Min, Mean alike); Add of two
     Conv, Add of a constant a channel                      Conv with a bias
     MatMul of a 2-d weight, Add of a constant a column     Gemm
@@ -11,6 +11,7 @@ have no other reader. The caller can forbid a match: the planner allows only tho
     Mul by itself, AveragePool over channels, Mul, Add, Pow, Div                                LRN
     Add 3, Clip, Div by 6, Mul by the input                HardSwish
     Max, Min with constants                                Clip
+    Mul and Add of constants, Clip to 0 and 1              HardSigmoid
     ReduceMean over all of the image, axes kept            GlobalAveragePool
 """
 
@@ -172,7 +173,7 @@ _OPTIONAL_OUTPUTS = {"BatchNormalization", "Dropout", "MaxPool"}
 
 def _drop_reshape(view: _View, index: int) -> _Match | None:
     node = view.graph.nodes[index]
-    if node.op not in ("Reshape", "Expand") or view.type_of(node.inputs[0]) != node.outputs[0]:
+    if node.op not in ("Reshape", "Expand", "Pad") or view.type_of(node.inputs[0]) != node.outputs[0]:
         return None
     return _Match((index,), None, node.inputs[0])
 
@@ -307,18 +308,32 @@ def _join_clip(view: _View, index: int) -> _Match | None:
     return _Match((node.inputs[0].source, index), OpNode("Clip", maximum.inputs[:1], node.outputs, (), node.name))
 
 
+def _join_hard_sigmoid(view: _View, index: int) -> _Match | None:
+    node = view.graph.nodes[index]
+    if node.op != "Clip" or (node.attribute_map.get("min"), node.attribute_map.get("max")) != (0.0, 1.0):
+        return None
+    found = list(_chain(view, node.inputs[0], ("Add", "Mul")))
+    if len(found) != 2:
+        return None
+    splits = [view.split_constant(view.graph.nodes[place]) for place in found]
+    if any(split is None or not view.is_scalar(split[1]) for split in splits):
+        return None
+    data = splits[1][0] if splits[1] is not None else node.inputs[0]
+    return _Match((*sorted(found), index), OpNode("HardSigmoid", (data,), node.outputs, (), node.name))
+
+
 def _join_global_pool(view: _View, index: int) -> _Match | None:
     node = view.graph.nodes[index]
     if node.op != "ReduceMean":
         return None
     rank = len(view.type_of(node.inputs[0]).shape)
     attributes = node.attribute_map
-    if rank < 3 or attributes["axes"] != tuple(range(2, rank)) or not attributes["keepdims"]:
+    if rank < 4 or attributes["axes"] != tuple(range(2, rank)) or not attributes["keepdims"]:
         return None
     return _Match((index,), OpNode("GlobalAveragePool", node.inputs[:1], node.outputs, (), node.name))
 
 
 _RULES: tuple[Rule, ...] = (
     _drop_reshape, _join_sum, _join_bias, _join_gemm, _join_softmax, _join_lrn, _join_hard_swish, _join_clip,
-    _join_global_pool,
+    _join_hard_sigmoid, _join_global_pool,
 )  # fmt: skip
