@@ -58,13 +58,14 @@ def build_alexnet(b: GraphBuilder) -> None:
 def build_vgg(b: GraphBuilder) -> None:
     """VGG-11 to VGG-19 and thinner ones; Simonyan and Zisserman 2014."""
     rng = b.rng
-    size = image_size(b, 32, 256)
+    published = rng.random() < 0.15  # the sizes of the paper, which the cost draw alone would seldom reach
+    size = 224 if published else image_size(b, 32, 256)
     depths: tuple[int, ...] | None = rng.choice(
         [(1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4), None, None]
     )
     if depths is None:
         depths = tuple(rng.randint(1, 4) for _ in range(5))
-    base = scaled(b, 64, 0.2, 1.3)
+    base = 64 if published else scaled(b, 64, 0.2, 1.3)
     normed = rng.random() < 0.35
     kernel = rng.choice([3, 3, 3, 3, 5])
     x = b.image(size)
