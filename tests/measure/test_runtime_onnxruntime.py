@@ -15,8 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from hardware_profiles import DeviceFacts, HardwareProfile, MeasurementProtocol, RuntimeFacts
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
 from tvm_narcost.measure import pinning, runtime
+from tvm_narcost.measure.protocol import Samples
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.measure.runtimes import onnxruntime as ours
+from tvm_narcost.measure.runtimes.onnxruntime_overhead import profiler_overhead_us
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 PROFILE = HardwareProfile(
@@ -94,9 +96,22 @@ def test_measurement_is_complete() -> None:
 def test_kernels_add_up_to_the_network() -> None:
     model = onnx.load(str(LIGHT / "light_squeezenet.onnx"))
     _, measured = ours.OnnxRuntime().measure(model, PROFILE, graph_hash="")
-    runs_us = [sum(run) for run in zip(*(time.samples_us for time in measured.kernels), strict=True)]
+    overhead_us = float(dict(measured.fingerprint)["profiler_overhead_us"])
     # the fastest of each, since the core may be shared while tests run
-    assert min(runs_us) == pytest.approx(min(measured.samples_us), rel=0.25)
+    total_us = sum(min(time.samples_us) - overhead_us for time in measured.kernels)
+    assert total_us == pytest.approx(min(measured.samples_us), rel=0.25)
+
+
+def test_kernels_that_do_not_add_up_are_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Samples((9e6,) * 5, (100.0,) * 5, "stable", "")
+    monkeypatch.setattr(ours, "take_samples", lambda *_: slow)
+    _, measured = ours.OnnxRuntime().measure(convolutions(1), PROFILE, graph_hash="")
+    assert measured.verdict == "noisy"
+    assert "expected about the 9000000 us" in measured.reason
+
+
+def test_profiler_overhead_is_a_few_microseconds() -> None:
+    assert 0.1 < profiler_overhead_us() < 20
 
 
 def test_repeated_and_hostile_names() -> None:

@@ -13,7 +13,7 @@ from tvm_narcost.errors import MeasurementError
 __all__ = ["with_unique_weights", "with_weights"]
 
 # dtype -> relative difference between two weights, a few units in the last place
-_STEP = {
+_STEP: dict[int, float] = {
     onnx.TensorProto.FLOAT: 1e-6,
     onnx.TensorProto.DOUBLE: 1e-6,
     onnx.TensorProto.FLOAT16: 2e-3,
@@ -22,7 +22,7 @@ _STEP = {
 
 # operator -> slot -> ranks of a graph input that is taken for a weight when it is read there
 _ANY = (0, 1, 2, 3, 4, 5)
-_WEIGHT_SLOTS = {
+_WEIGHT_SLOTS: dict[str, dict[int, tuple[int, ...]]] = {
     "Conv": {1: _ANY, 2: _ANY},
     "ConvTranspose": {1: _ANY, 2: _ANY},
     "Gemm": {1: _ANY, 2: _ANY},

@@ -4,10 +4,11 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import onnx
@@ -16,13 +17,14 @@ import onnxruntime
 from hardware_profiles import HardwareProfile, MeasurementProtocol
 from relay_frontend.onnx import from_onnx
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.database.measurement import PROTOCOL_VERSION, Measurement
+from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measurement
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.pinning import pinned
-from tvm_narcost.measure.protocol import take_samples
+from tvm_narcost.measure.protocol import Samples, take_samples
 from tvm_narcost.measure.reference import reference_kernel
+from tvm_narcost.measure.runtimes.onnxruntime_overhead import profiler_overhead_us
 from tvm_narcost.measure.runtimes.onnxruntime_trace import kernel_times, read_trace, unnamed
 from tvm_narcost.measure.weights import with_unique_weights, with_weights
 
@@ -38,6 +40,8 @@ _OPTIMISED = "optimised.onnx"
 _WEIGHTS = "weights"
 _PROFILED_S = 0.2  # short networks: profile for this long, so that whole microseconds average out
 _MOST_PROFILED_RUNS = 50
+_MOST_EVENTS = 10_000  # about 7 MB of trace
+_SUM_TOLERANCE = 0.25
 
 
 class OnnxRuntime:
@@ -59,20 +63,23 @@ class OnnxRuntime:
         """See :meth:`Runtime.measure`.
 
         One session does it all: it starts with the profiler on, which gives the kernels' times; then the profiler is
-        switched off for good and the same session is timed end to end. The fingerprint is taken before.
+        switched off for good and the same session is timed end to end. Kernel times are as reported; what the
+        profiler adds to each is ``profiler_overhead_us`` in the fingerprint. A network whose kernels, less that, do
+        not add up to its end-to-end time is noisy: something else ran meanwhile.
         """
         with _scratch_folder() as folder, pinned(profile.runtime.threads):
-            facts = fingerprint(profile)
+            facts = _facts(profile)
             session = _session(_prepared(model), profile, folder, profiled=True)
+            plan, names = _plan_of(folder)
             feed = {
                 value.name: random_input(value.name, value.shape, _dtype(value.type)) for value in session.get_inputs()
             }
             with _ort_errors(model.graph.name, "run"):
-                warmups = _profile(session, feed, profile.protocol)
-            plan, names = _plan_of(folder)
-            runs = read_trace(Path(session.end_profiling()))
-            kernels = kernel_times(runs[warmups:], names, model.graph.name)
+                warmups = _profile(session, feed, len(names), profile.protocol)
+                trace = Path(session.end_profiling())
+            kernels = kernel_times(read_trace(trace)[warmups:], names, model.graph.name)
             samples = take_samples(lambda: session.run(None, feed), reference_kernel(), profile.protocol)
+        reason = samples.reason or _why_inconsistent(kernels, samples, profiler_overhead_us())
         measurement = Measurement(
             graph_hash=graph_hash,
             plan_hash=plan.plan_hash(),
@@ -82,8 +89,8 @@ class OnnxRuntime:
             kernels=kernels,
             fingerprint=facts,
             protocol_version=PROTOCOL_VERSION,
-            verdict=samples.verdict,
-            reason=samples.reason,
+            verdict="noisy" if reason else "stable",
+            reason=reason,
             measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         return plan, measurement
@@ -139,17 +146,38 @@ def _plan_of(folder: Path) -> tuple[FusionPlan, list[str]]:
     return plan, [node.name or unnamed(node.op) for node in graph.nodes]
 
 
-def _profile(session: Any, feed: dict[str, Any], protocol: MeasurementProtocol) -> int:
+def _profile(session: Any, feed: dict[str, Any], kernels: int, protocol: MeasurementProtocol) -> int:
     """Run under the profiler, long enough for meaningful means; returns how many runs at the start are warm-up."""
+    warmups = max(protocol.warmup_runs, 1)
     run_s = 0.0
-    for _ in range(max(protocol.warmup_runs, 1)):
+    for _ in range(warmups):
         started = time.perf_counter()
         session.run(None, feed)
         run_s = time.perf_counter() - started
-    runs = min(max(protocol.profiled_runs, int(_PROFILED_S / max(run_s, 1e-6))), _MOST_PROFILED_RUNS)
-    for _ in range(runs):
+    most = min(_MOST_PROFILED_RUNS, _MOST_EVENTS // max(kernels, 1))
+    for _ in range(max(protocol.profiled_runs, min(int(_PROFILED_S / max(run_s, 1e-6)), most))):
         session.run(None, feed)
-    return max(protocol.warmup_runs, 1)
+    return warmups
+
+
+def _why_inconsistent(kernels: Sequence[KernelTime], samples: Samples, overhead_us: float) -> str:
+    """Empty when the kernels add up to the network; else one of the two was disturbed."""
+    total_us = sum(median(time.samples_us) - overhead_us for time in kernels)
+    end_to_end_us = median(samples.samples_us)
+    # the reported times are whole microseconds
+    if abs(total_us - end_to_end_us) <= _SUM_TOLERANCE * end_to_end_us + len(kernels):
+        return ""
+    return (
+        f"the kernels' medians add up to {total_us:.0f} us, expected about the {end_to_end_us:.0f} us of the network: "
+        "something disturbed one of the two"
+    )
+
+
+def _facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
+    """The fingerprint, with what this runtime adds to it."""
+    options = " ".join(f"{name}={value}" for name, value in {**OPTIONS, **dict(profile.runtime.options)}.items())
+    own = {"onnxruntime_options": options, "profiler_overhead_us": f"{profiler_overhead_us():.2f}"}
+    return tuple(sorted({**dict(fingerprint(profile)), **own}.items()))
 
 
 def _dtype(element_type: str) -> str:
