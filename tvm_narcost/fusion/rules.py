@@ -1,0 +1,41 @@
+"""The planner by rules: stands in for ONNX Runtime's where it is not installed.
+
+It rewrites a graph as a session of ONNX Runtime would, in the same order: constants into weights, sums into products,
+chains of operators into one, activations into what they follow, and last the blocked layout. Pure Python over OpGraph;
+bench/planners.py tells how near it comes.
+"""
+
+from relay_frontend.graph import OpGraph
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.fusion.activations import fuse_activations, fuse_residual_sums
+from tvm_narcost.fusion.draft import Draft
+from tvm_narcost.fusion.folding import (
+    fold_channel_constants,
+    fold_padding,
+    fold_scale_into_matmul,
+    fold_sum_into_gemm,
+    merge_reshapes,
+)
+from tvm_narcost.fusion.layout import block_layout
+
+__all__ = ["plan_by_rules"]
+
+_RULES = (
+    fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes, fuse_activations, fold_scale_into_matmul,
+)  # fmt: skip
+
+
+def plan_by_rules(graph: OpGraph, *, channel_block: int = 16) -> FusionPlan:
+    """Plan a canonicalised network: the graph that ONNX Runtime would probably run, one kernel a node.
+
+    Args:
+        graph: as ``relay_frontend.passes.canonicalize`` leaves it.
+        channel_block: channels that fill a vector register: 16 for AVX-512, 8 for AVX2.
+    """
+    draft = Draft(graph)
+    for rule in _RULES:
+        rule(draft)
+    block_layout(draft, channel_block)
+    fuse_residual_sums(draft)
+    rewritten = draft.to_graph()
+    return FusionPlan(rewritten, tuple((index,) for index in range(len(rewritten.nodes))), "rules")
