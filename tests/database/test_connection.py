@@ -173,8 +173,8 @@ def test_two_processes_may_make_the_same_database(tmp_path: Path) -> None:
         "NARCOST_DATABASE": str(tmp_path / "a.sqlite"),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate()[0].strip() for process in started] == ["0001"] * 3
+    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0].strip() for process in started] == ["0001"] * 2
 
 
 def test_importing_the_package_and_reopening_are_cheap(tmp_path: Path) -> None:

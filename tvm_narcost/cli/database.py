@@ -1,0 +1,107 @@
+"""narcost database: count, export and import what a latency database holds."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvm_narcost.cli.tables import aligned
+from tvm_narcost.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from tvm_narcost.database.store import DatabaseStats, LatencyDatabase
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    verbs = parser.add_subparsers(dest="database_verb", metavar="VERB", required=True)
+    stats = verbs.add_parser("stats", help="count what is in it")
+    stats.add_argument("--json", action="store_true", help="print one JSON document")
+    export = verbs.add_parser("export", help="write the current measurements of a profile to a dataset file")
+    export.add_argument("file", metavar="FILE", help="file to write, conventionally *.jsonl.xz")
+    export.add_argument("--profile", metavar="ID", help="hardware profile (default: the only one that was measured)")
+    export.add_argument("--families", metavar="FAMILY[,FAMILY]", help="only these families")
+    importing = verbs.add_parser("import", help="add the measurements of a dataset file")
+    importing.add_argument("file", metavar="FILE", help="a file that export wrote")
+    for verb in (stats, export, importing):
+        verb.add_argument(
+            "--database", metavar="URL", help="path or URL (default: $NARCOST_DATABASE, else a file of your own)"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb below says."""
+    from tvm_narcost.database import open_database
+
+    with open_database(args.database) as database:
+        if args.database_verb == "stats":
+            stats = database.stats()
+            print(json.dumps(dataclasses.asdict(stats), indent=2) if args.json else _table(stats))
+        elif args.database_verb == "export":
+            print(_export(database, args))
+        else:
+            print(_import(database, Path(args.file)))
+    return 0
+
+
+def _table(stats: "DatabaseStats") -> str:
+    rows = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in stats.rows)
+    lines = [f"database {stats.url}, {stats.size_bytes / 1e6:.1f} MB, schema {stats.revision}", rows]
+    if stats.families:
+        header = ["profile", "family", "stable", "noisy", "failed"]
+        body = [
+            [found.profile_id, found.family, str(found.stable), str(found.noisy), str(found.failed)]
+            for found in stats.families
+        ]
+        lines += ["", aligned([header, *body], left=(0, 1))]
+    return "\n".join(lines)
+
+
+def _export(database: "LatencyDatabase", args: argparse.Namespace) -> str:
+    from tqdm import tqdm
+
+    from tvm_narcost.database.dataset import write_dataset
+
+    profile_id = args.profile or _only_profile(database)
+    families = args.families.split(",") if args.families else None
+    path = Path(args.file)
+    command = ["narcost", "database", "export", path.name, "--profile", profile_id]
+    command += ["--families", args.families] if args.families else []
+    records = tqdm(database.records(profile_id, families=families), unit="net", file=sys.stderr, dynamic_ncols=True)
+    with records:
+        count = write_dataset(records, path, provenance={"command": " ".join(command)})
+    return f"wrote {count} networks of {profile_id} to {path}, {path.stat().st_size / 1e6:.2f} MB"
+
+
+def _only_profile(database: "LatencyDatabase") -> str:
+    profiles = database.profiles()
+    if len(profiles) != 1:
+        raise DatabaseError(
+            f"database {database.url}: has {len(profiles)} profiles ({', '.join(profiles) or 'nothing measured'}), "
+            "expected one; name it with --profile, or measure with `narcost profile`"
+        )
+    return profiles[0]
+
+
+def _import(database: "LatencyDatabase", path: Path) -> str:
+    from tqdm import tqdm
+
+    from tvm_narcost.database.dataset import read_dataset
+    from tvm_narcost.database.records import NetworkRecord
+
+    added = skipped = 0
+    with tqdm(read_dataset(path), unit="net", file=sys.stderr, dynamic_ncols=True) as records:
+        for record in records:
+            measurement = record.measurement
+            if database.is_measured(measurement.graph_hash, measurement.profile_id, count_failed=False):
+                skipped += 1  # what was measured here is finer than what a dataset keeps of it
+                continue
+            database.add(
+                NetworkRecord(record.family, record.name, record.source, record.graph), record.plan, measurement
+            )
+            added += 1
+    return f"added {added} networks to {database.url}; {skipped} were there already"
