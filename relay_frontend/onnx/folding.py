@@ -16,6 +16,7 @@ __all__ = ["FOLDABLE", "NOT_CONSTANT", "constant_of", "filled_type", "fold", "sh
 # These give another value each time, so that constant inputs do not make their output constant.
 NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
 
+_MOST_ELEMENTS = 2**63 - 1  # what an int64 can count
 _INTEGERS = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 
 _Rule = Callable[[SourceNode, Sequence[Array | None]], "Array | None"]
@@ -57,6 +58,8 @@ def filled_type(node: SourceNode, shape: Array) -> tuple[TensorType, Array | Non
 def shape_of(node: SourceNode, kind: TensorType) -> Array:
     """The value of Shape or Size of a tensor of a known type."""
     if node.op == "Size":
+        if kind.elements > _MOST_ELEMENTS:
+            raise InvalidGraphError(f"{node.label} reads {kind.elements} elements, expected at most {_MOST_ELEMENTS}")
         return np.array(kind.elements, dtype=np.int64)
     start, end = node.attributes.get("start", 0), node.attributes.get("end", len(kind.shape))
     if not isinstance(start, int) or not isinstance(end, int):

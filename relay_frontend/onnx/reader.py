@@ -10,7 +10,7 @@ from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, O
 from relay_frontend.onnx.arrange import arrange_nodes, drop_unread_outputs
 from relay_frontend.onnx.attributes import canonical_attributes, value_slots
 from relay_frontend.onnx.folding import NOT_CONSTANT, constant_of, filled_type, fold, shape_of
-from relay_frontend.onnx.inference import infer_outputs
+from relay_frontend.onnx.inference import check_arity, infer_outputs
 from relay_frontend.onnx.inputs import bind_inputs, declared_types
 from relay_frontend.onnx.microsoft import canonical_microsoft, channel_block
 from relay_frontend.onnx.source import (
@@ -59,6 +59,8 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
         raise InvalidGraphError(f"graph {graph.name!r} has no outputs, expected at least one: is the file damaged?")
     versions = opset_versions(model)
     check_operators(model, versions)
+    if not all(proto.output for proto in graph.node):
+        raise InvalidGraphError("a node writes nothing, expected at least one output: is the file damaged?")
     nodes = [decode_node(proto, domain_of(proto), versions[""]) for proto in graph.node]
     stored = {tensor.name: tensor for tensor in graph.initializer}
     stored_types = {tensor.name: tensor_type(tensor, f"initializer {tensor.name!r}") for tensor in graph.initializer}
@@ -71,7 +73,9 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
         [
             stored_types[node.inputs[1]].shape
             for node in nodes
-            if node.op == "Conv" and node.domain == "com.microsoft.nchwc" and node.inputs[1] in stored_types
+            if node.op == "Conv"
+            and node.domain == "com.microsoft.nchwc"
+            and set(node.inputs[1:2]) & stored_types.keys()
         ]
     )
     for index, (input_name, _) in enumerate(inputs):
@@ -117,11 +121,11 @@ class _Reader:
 
     def read(self, node: SourceNode) -> None:
         """Take in one node, all of whose inputs have been."""
-        if not node.domain and self._fold(node):
-            return
         if node.domain:
             self._emit_microsoft(node)
-        else:
+            return
+        check_arity(node)
+        if not self._fold(node):
             self._emit_standard(node)
 
     def edge_to(self, name: str) -> Edge:
