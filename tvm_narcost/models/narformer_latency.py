@@ -83,7 +83,7 @@ class NarFormerLatency:
         values = default.encode_kernels(facts, profile).values
         low, high = (np.array(limit, np.float32) for limit in self.facts.token_limits)
         # Columns are logarithms to base 2 or flags: half a unit more than training saw is 40 % more of a quantity.
-        outside: NDArray[np.bool_] = ((values < low - 0.5) | (values > high + 0.5)).any(axis=1)
+        outside: NDArray[np.bool_] = np.any((values < low - 0.5) | (values > high + 0.5), axis=1)
         return outside
 
     def save(self, folder: Path) -> None:

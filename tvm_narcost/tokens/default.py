@@ -110,7 +110,8 @@ def _quantities(facts: KernelFacts, bounds: Roofline, profile: HardwareProfile) 
 def _waste(extent: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of a padded extent that is padding, when the extent is cut into vector blocks; 0 where it fits."""
     padded = np.ceil(extent / _BLOCK) * _BLOCK
-    return 1 - extent / np.maximum(padded, 1)
+    waste: NDArray[np.float64] = 1 - extent / np.maximum(padded, 1)
+    return waste
 
 
 def _position_code(position: NDArray[np.intp]) -> NDArray[np.float64]:

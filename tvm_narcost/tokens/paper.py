@@ -80,10 +80,9 @@ def encode_graph(graph: OpGraph) -> PaperTokens:
     values[:nodes, : _FIELDS * _CODE] = coded.reshape(nodes, -1)
     values[:nodes, _FIELDS * _CODE : -_CODE] = _source_code(graph, position)
     values[:nodes, -_CODE:] = position
-    values[nodes] = np.tile(code(np.float32([END]))[0], WIDTH // _CODE)
-    return PaperTokens(
-        TokenSequence(values, NAME, VERSION), code(np.float32([nodes]), _DEPTH_FREQUENCIES)[0], _static(graph)
-    )
+    values[nodes] = np.tile(code(np.array([END], np.float32))[0], WIDTH // _CODE)
+    depth_code = code(np.array([nodes], np.float32), _DEPTH_FREQUENCIES)[0]
+    return PaperTokens(TokenSequence(values, NAME, VERSION), depth_code, _static(graph))
 
 
 def _code_unique(scalars: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -134,7 +133,7 @@ def _extents(shape: tuple[int, ...]) -> NDArray[np.float32]:
 def _source_code(graph: OpGraph, position: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sum of the position codes of what each node reads (equation 8); -1 for the input, 0 for its first readers."""
     coded = np.zeros_like(position)
-    coded[0] = code(np.float32([-1]))[0]
+    coded[0] = code(np.array([-1], np.float32))[0]
     readers, sources = [], []
     for index, node in enumerate(graph.nodes):
         found = {edge.source + 1 for edge in node.inputs if edge.source >= -1} or {0}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -92,8 +93,7 @@ def train_network(
             averaged.update_parameters(network)
             losses.append(float(loss.detach()))
         progress(epoch, float(np.mean(losses)))
-    kept: NarFormer = averaged.module
-    return kept.eval()
+    return cast(NarFormer, averaged.module).eval()
 
 
 def _epoch(examples: Sequence[Example], settings: TrainingSettings, random: np.random.Generator) -> Iterator[_Batch]:

@@ -91,7 +91,7 @@ def _train_epoch(
         measured_ms = torch.tensor([latency_ms for _, latency_ms in chosen])
         predicted_ms = network(batch.tokens, batch.mask, batch.depth_code, batch.static)
         optimizer.zero_grad()
-        paper_loss(predicted_ms, measured_ms, settings.ranking_weight).backward()  # type: ignore[no-untyped-call]
+        paper_loss(predicted_ms, measured_ms, settings.ranking_weight).backward()
         optimizer.step()
         with torch.no_grad():
             for kept, current in zip(average.parameters(), network.parameters(), strict=True):
