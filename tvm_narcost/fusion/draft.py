@@ -55,6 +55,12 @@ class DraftNode:
         """Its first output."""
         return self.outputs[0]
 
+    def integers(self, name: str) -> tuple[int, ...]:
+        """An attribute that is a list of integers; empty when it is not there or is something else."""
+        value = self.attributes.get(name)
+        found = tuple(item for item in value if isinstance(item, int)) if isinstance(value, tuple) else ()
+        return found if found == value else ()
+
 
 class Draft:
     """A graph under rewriting."""

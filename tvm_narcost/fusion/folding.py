@@ -39,16 +39,14 @@ def _is_per_channel(constant: tuple[int, ...], result: tuple[int, ...], op: str)
 def fold_padding(draft: Draft) -> None:
     """Pad with zeros along spatial axes before a convolution that alone reads it: it goes into ``pads``."""
     for pad in draft.nodes("Pad"):
-        conv, pads = sole_reader(pad.output), pad.attributes.get("pads")
-        if conv is None or conv.op != "Conv" or not isinstance(pads, tuple) or pad.attributes.get("mode") != "constant":
+        conv, pads, rank = sole_reader(pad.output), pad.integers("pads"), len(pad.output.shape)
+        zeros = pad.attributes.get("mode", "constant") == "constant" and pad.attributes.get("value", 0.0) == 0.0
+        if conv is None or conv.op != "Conv" or not zeros or len(pad.inputs) != 1 or len(pads) != 2 * rank:
             continue
-        own, rank = conv.attributes.get("pads"), len(pad.output.shape)
-        value = pad.attributes.get("value", 0.0)
-        outer = (*pads[:2], *pads[rank : rank + 2])
-        if len(pad.inputs) != 1 or value != 0 or any(outer) or not isinstance(own, tuple):
+        own, added = conv.integers("pads"), (*pads[2:rank], *pads[rank + 2 :])
+        if len(own) != len(added) or any((*pads[:2], *pads[rank : rank + 2])):
             continue
-        added = (*pads[2:rank], *pads[rank + 2 :])
-        conv.attributes["pads"] = tuple(int(a) + int(b) for a, b in zip(own, added, strict=True))
+        conv.attributes["pads"] = tuple(inner + outer for inner, outer in zip(own, added, strict=True))
         draft.set_inputs(conv, (pad.inputs[0], *conv.inputs[1:]))
         draft.remove(pad)
 

@@ -7,7 +7,13 @@ bench/planners.py tells how near it comes.
 
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.fusion.activations import fuse_activations, fuse_residual_sums
+from tvm_narcost.fusion.activations import fuse_activations, fuse_residual_sums, inline_hard_swish
+from tvm_narcost.fusion.chains import (
+    fuse_gelu,
+    fuse_layer_normalization,
+    fuse_quick_gelu,
+    fuse_skip_layer_normalization,
+)
 from tvm_narcost.fusion.draft import Draft
 from tvm_narcost.fusion.folding import (
     fold_channel_constants,
@@ -17,11 +23,14 @@ from tvm_narcost.fusion.folding import (
     merge_reshapes,
 )
 from tvm_narcost.fusion.layout import block_layout
+from tvm_narcost.fusion.sharing import share_equal_nodes, split_gathers, split_slices
 
 __all__ = ["plan_by_rules"]
 
 _RULES = (
-    fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes, fuse_activations, fold_scale_into_matmul,
+    share_equal_nodes, fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes, split_gathers,
+    split_slices, inline_hard_swish, fuse_activations, fuse_gelu, fuse_layer_normalization,
+    fuse_skip_layer_normalization, fuse_quick_gelu, fold_scale_into_matmul,
 )  # fmt: skip
 
 
