@@ -20,7 +20,6 @@ from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.measure.runtimes import onnxruntime as ours
 from tvm_narcost.measure.runtimes.onnxruntime_overhead import profiler_overhead_us
 
-LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 PROFILE = HardwareProfile(
     id="test.onnxruntime",
     device=DeviceFacts("test", "any", (), 1, 32, 32768, 1 << 20, 1 << 22, (), (), 0.0),
@@ -39,21 +38,21 @@ def first_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def convolutions(count: int, weights: bool = True, names: tuple[str, ...] = ()) -> onnx.ModelProto:
+def convolutions(count: int, weights: bool = True, names: tuple[str, ...] = (), channels: int = 16) -> onnx.ModelProto:
     """``count`` parallel convolutions of one input with equal weights, each with a Relu, added up."""
-    shape = numpy_helper.from_array(np.array([16, 16, 3, 3], np.int64), "shape")
+    shape = numpy_helper.from_array(np.array([channels, channels, 3, 3], np.int64), "shape")
     value = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.01])
-    nodes, inputs = [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, 14, 14])]
+    nodes, inputs = [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 14, 14])]
     for index in range(count):
         if weights:
             nodes.append(helper.make_node("ConstantOfShape", ["shape"], [f"w{index}"], value=value))
         else:
-            inputs.append(helper.make_tensor_value_info(f"w{index}", TensorProto.FLOAT, [16, 16, 3, 3]))
+            inputs.append(helper.make_tensor_value_info(f"w{index}", TensorProto.FLOAT, [channels, channels, 3, 3]))
         name = names[index] if names else ""
         nodes.append(helper.make_node("Conv", ["x", f"w{index}"], [f"c{index}"], name, pads=[1, 1, 1, 1]))
         nodes.append(helper.make_node("Sigmoid", [f"c{index}"], [f"r{index}"], name))
     nodes.append(helper.make_node("Sum", [f"r{index}" for index in range(count)], ["y"]))
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16, 14, 14])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, channels, 14, 14])
     graph = helper.make_graph(nodes, "parallel", inputs, [output], [shape] if weights else [])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
@@ -94,12 +93,11 @@ def test_measurement_is_complete() -> None:
 
 
 def test_kernels_add_up_to_the_network() -> None:
-    model = onnx.load(str(LIGHT / "light_squeezenet.onnx"))
-    _, measured = ours.OnnxRuntime().measure(model, PROFILE, graph_hash="")
+    # short, so that a run fits between two interruptions when the core is shared, and the fastest of each counts
+    _, measured = ours.OnnxRuntime().measure(convolutions(3, channels=64), PROFILE, graph_hash="")
     overhead_us = float(dict(measured.fingerprint)["profiler_overhead_us"])
-    # the fastest of each, since the core may be shared while tests run
     total_us = sum(min(time.samples_us) - overhead_us for time in measured.kernels)
-    assert total_us == pytest.approx(min(measured.samples_us), rel=0.25)
+    assert total_us == pytest.approx(min(measured.samples_us), rel=0.25, abs=10)
 
 
 def test_kernels_that_do_not_add_up_are_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
