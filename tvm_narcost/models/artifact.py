@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tvm_narcost.errors import ArtifactError
 
-__all__ = ["FORMAT_VERSION", "ArtifactFacts", "read_artifact", "write_artifact"]
+__all__ = ["FORMAT_VERSION", "ArtifactFacts", "read_artifact", "read_document", "write_artifact", "write_whole"]
 
 FORMAT_VERSION = 1
 _FACTS = "artifact.json"
@@ -64,11 +64,12 @@ def write_artifact(folder: Path, facts: ArtifactFacts, weights: Mapping[str, NDA
     from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(folder / _WEIGHTS, save(dict(weights)))
-    _write_whole(folder / _FACTS, (json.dumps(asdict(facts), indent=1, sort_keys=True) + "\n").encode())
+    write_whole(folder / _WEIGHTS, save(dict(weights)))
+    write_whole(folder / _FACTS, (json.dumps(asdict(facts), indent=1, sort_keys=True) + "\n").encode())
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new, never a part."""
     scratch = path.with_name(path.name + ".part")
     scratch.write_bytes(content)
     os.replace(scratch, path)
@@ -84,14 +85,28 @@ def read_artifact(folder: Path) -> tuple[ArtifactFacts, dict[str, NDArray[Any]]]
     return facts, _read_weights(folder / _WEIGHTS)
 
 
-def _read_facts(path: Path) -> ArtifactFacts:
-    content = _read_bounded(path, _MAX_FACTS_BYTES)
+def read_document(path: Path, limit_bytes: int) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ArtifactError: missing, too large, not JSON, or no object.
+    """
+    content = _read_bounded(path, limit_bytes)
     try:
-        document = json.loads(content)
+        document = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"artifact {path}: not JSON ({error}), expected what `narcost train` writes") from error
     if not isinstance(document, dict):
         raise ArtifactError(f"artifact {path}: got a JSON {type(document).__name__}, expected an object")
+    return document
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _read_facts(path: Path) -> ArtifactFacts:
+    document = read_document(path, _MAX_FACTS_BYTES)
     version = document.get("format_version")
     if version != FORMAT_VERSION:
         raise ArtifactError(

@@ -4,10 +4,11 @@ The baseline of Kaufman et al. (MLSys 2021) and nn-Meter, with the target that w
 the logarithm of time over roofline. A kernel is seen alone: nothing of what runs before or after it.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,17 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError
+from tvm_narcost.models.artifact import read_document, write_whole
+from tvm_narcost.models.trees import BoostedTrees, trees_of_booster
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens import default
 from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
 from tvm_narcost.tokens.roofline import roofline
 
-if TYPE_CHECKING:
-    import xgboost
-
 __all__ = ["KernelSum", "fit_kernel_sum"]
+
+FORMAT_VERSION = 1
+MAX_BYTES = 64 * 2**20
 
 _CONTEXT = frozenset(
     {"consumers", "input_age_kernels", "input_age_bytes", "oldest_age_kernels", "oldest_age_bytes",
@@ -43,7 +46,7 @@ _ROUNDS = 300
 class KernelSum:
     """Boosted trees over the columns of a kernel's ``default`` token that describe it alone."""
 
-    booster: "xgboost.Booster"
+    trees: BoostedTrees
 
     def predict(
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
@@ -65,30 +68,37 @@ class KernelSum:
         return kernels
 
     def log_efficiency(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Predicted log(time / roofline) of kernels given by their ``default`` tokens, [kernels]."""
-        logs: NDArray[np.float64] = self.booster.inplace_predict(tokens[:, _ALONE]).astype(np.float64)
-        return logs
+        """Predicted log(time / yardstick) of kernels given by their ``default`` tokens, [kernels]."""
+        return self.trees.predict(tokens[:, _ALONE])
 
     def save(self, path: Path) -> None:
-        """Write the trees as XGBoost's own JSON."""
-        path.write_bytes(bytes(self.booster.save_raw("json")))
+        """Write the trees as JSON, whole or not at all."""
+        document = {"format_version": FORMAT_VERSION, "schema": default.NAME, "schema_version": default.VERSION}
+        write_whole(path, json.dumps({**document, **self.trees.to_json()}, separators=(",", ":")).encode())
 
     @classmethod
     def open(cls, path: Path) -> "KernelSum":
         """Read what :meth:`save` wrote.
 
         Raises:
-            ArtifactError: missing, or not XGBoost's JSON.
+            ArtifactError: missing, too large, truncated, of another format or token schema, or no trees.
         """
-        import xgboost
-
-        booster = xgboost.Booster({"nthread": 1})
+        document = read_document(path, MAX_BYTES)
+        expected = {"format_version": FORMAT_VERSION, "schema": default.NAME, "schema_version": default.VERSION}
+        got = {name: document.pop(name, None) for name in expected}
+        if got != expected:
+            raise ArtifactError(
+                f"artifact {path}: {got}, expected {expected}; train it again, or install the narcost that wrote it"
+            )
         try:
-            booster.load_model(bytearray(path.read_bytes()))
-        except (OSError, xgboost.core.XGBoostError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ArtifactError(f"artifact {path}: {reason}, expected XGBoost's JSON; train it again") from error
-        return cls(booster)
+            trees = BoostedTrees.from_json(document)
+            if trees.columns != len(_ALONE):
+                raise ValueError(f"trees over {trees.columns} columns instead of {len(_ALONE)}")
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ArtifactError(
+                f"artifact {path}: {error}, expected what `narcost train` writes; copy or train it again"
+            ) from error
+        return cls(trees)
 
 
 def fit_kernel_sum(
@@ -98,7 +108,7 @@ def fit_kernel_sum(
 
     Args:
         tokens: ``default`` tokens of all kernels, [kernels, default.WIDTH].
-        log_efficiency: log(time / roofline), [kernels].
+        log_efficiency: log(time / yardstick), [kernels].
         share: weight of each kernel, [kernels]; its share of its network's time.
         seed: of row and column sampling.
     """
@@ -106,4 +116,4 @@ def fit_kernel_sum(
 
     settings: dict[str, Any] = {**_SETTINGS, "seed": seed, "nthread": 1}
     data = xgboost.DMatrix(tokens[:, _ALONE], label=log_efficiency, weight=share)
-    return KernelSum(xgboost.train(settings, data, num_boost_round=_ROUNDS))
+    return KernelSum(trees_of_booster(xgboost.train(settings, data, num_boost_round=_ROUNDS)))
