@@ -21,6 +21,7 @@ from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measu
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
+from tvm_narcost.measure.node_order import arrange_nodes
 from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.measure.protocol import Samples, take_samples
 from tvm_narcost.measure.reference import reference_kernel
@@ -141,7 +142,7 @@ def _session(model: onnx.ModelProto, profile: HardwareProfile, folder: Path, *, 
 def _plan_of(folder: Path) -> tuple[FusionPlan, list[str]]:
     """The plan, and the name that each of its kernels has in a trace."""
     optimised = onnx.load(str(folder / _OPTIMISED), load_external_data=False)
-    graph = from_onnx(optimised)
+    graph = arrange_nodes(from_onnx(optimised))
     plan = FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "onnxruntime")
     return plan, [node.name or unnamed(node.op) for node in graph.nodes]
 
