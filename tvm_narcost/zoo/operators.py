@@ -65,7 +65,7 @@ def conv(
 
 def conv_transpose(b: GraphBuilder, x: Value, channels: int, kernel: int, stride: int, groups: int = 1) -> Value:
     """Transposed convolution that multiplies the size by ``stride``."""
-    pad_before = (kernel - stride) // 2
+    pad_before = (kernel - stride + 1) // 2
     output_padding = stride - kernel + 2 * pad_before
     fan_in = x.shape[1] // groups * kernel * kernel // (stride * stride)
     weight = b.weight((x.shape[1], channels // groups, kernel, kernel), 1 / (max(fan_in, 1) * x.level))
