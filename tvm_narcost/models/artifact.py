@@ -20,6 +20,7 @@ _FACTS = "artifact.json"
 _WEIGHTS = "model.safetensors"
 _MAX_FACTS_BYTES = 4 * 2**20
 _MAX_WEIGHTS_BYTES = 2**30
+_LARGEST_LOG_RATIO = 100.0  # exp of it is still a float, and no device is that unpredictable
 
 
 @dataclass(frozen=True)
@@ -120,22 +121,35 @@ def _read_facts(path: Path) -> ArtifactFacts:
             "expected the fields that `narcost train` writes"
         )
     try:
-        low, high = document["token_limits"]
-        facts = ArtifactFacts(
-            **{
-                **document,
-                "operators_seen": tuple(str(name) for name in document["operators_seen"]),
-                "token_limits": (tuple(float(x) for x in low), tuple(float(x) for x in high)),
-                "interval_log_ratio": float(document["interval_log_ratio"]),
-            }
-        )
-    except (TypeError, ValueError) as error:
+        return _facts(document)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArtifactError(f"artifact {path}: {error}, expected what `narcost train` writes") from error
-    if not (math.isfinite(facts.interval_log_ratio) and facts.interval_log_ratio >= 0):
-        raise ArtifactError(
-            f"artifact {path}: interval_log_ratio {facts.interval_log_ratio}, expected a number from 0 on"
-        )
-    return facts
+
+
+def _facts(document: Mapping[str, Any]) -> ArtifactFacts:
+    for name in ("kind", "schema", "profile", "command", "narcost_version", "created"):
+        if not isinstance(document[name], str):
+            raise ValueError(f"{name} {document[name]!r} is no text")
+    for name in ("config", "dataset", "metrics"):
+        if not isinstance(document[name], dict):
+            raise ValueError(f"{name} is no object")
+    operators = document["operators_seen"]
+    if not (isinstance(operators, list) and all(isinstance(name, str) for name in operators)):
+        raise ValueError("operators_seen is no list of names")
+    low, high = (tuple(float(value) for value in limit) for limit in document["token_limits"])
+    if len(low) != len(high) or not all(map(math.isfinite, (*low, *high))):
+        raise ValueError("token_limits are not two lists of one length of finite numbers")
+    interval = float(document["interval_log_ratio"])
+    if not 0 <= interval <= _LARGEST_LOG_RATIO:
+        raise ValueError(f"interval_log_ratio {interval} is not from 0 to {_LARGEST_LOG_RATIO}")
+    return ArtifactFacts(
+        **{
+            **document,
+            "operators_seen": tuple(operators),
+            "token_limits": (low, high),
+            "interval_log_ratio": interval,
+        }
+    )
 
 
 def _read_weights(path: Path) -> dict[str, NDArray[Any]]:

@@ -19,6 +19,10 @@ from torch import Tensor, nn
 
 __all__ = ["NarFormer", "NarFormerConfig"]
 
+# No network of narcost's comes near these; a config out of a corrupt file may.
+_WIDEST = 4096
+_DEEPEST = 64
+
 
 @dataclass(frozen=True)
 class NarFormerConfig:
@@ -45,6 +49,29 @@ class NarFormerConfig:
     dropout: float = 0.1
     static_width: int = 0
     depth_token: bool = False
+
+    def __post_init__(self) -> None:
+        if self.output not in ("kernels", "network"):
+            raise ValueError(f"output {self.output!r}, expected 'kernels' or 'network'")
+        limits = {
+            "token_width": _WIDEST,
+            "model_width": _WIDEST,
+            "heads": _WIDEST,
+            "encoder_blocks": _DEEPEST,
+            "feed_forward_ratio": _DEEPEST,
+        }
+        wrong = [
+            f"{name} {getattr(self, name)}" for name, most in limits.items() if not 1 <= getattr(self, name) <= most
+        ]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: expected from 1 to {limits}")
+        if self.model_width % self.heads:
+            raise ValueError(f"model_width {self.model_width}, expected a multiple of heads {self.heads}")
+        queries = self.fusion_queries
+        if not 1 <= len(queries) <= _DEEPEST or not 1 <= min(queries) <= max(queries) <= _DEEPEST or queries[-1] != 1:
+            raise ValueError(
+                f"fusion_queries {queries[:8]}, expected up to {_DEEPEST} stages, the last one with 1 query"
+            )
 
 
 class Attention(nn.Module):

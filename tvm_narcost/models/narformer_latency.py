@@ -1,9 +1,10 @@
 """The ``default`` NAR-Former as a LatencyModel: plans in, milliseconds with their breakdown out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,19 +110,9 @@ class NarFormerLatency:
                 f"expected narformer on {default.NAME} {default.VERSION}; train it again or install its narcost"
             )
         try:
-            sizes = {**facts.config, "fusion_queries": tuple(facts.config["fusion_queries"])}
-            members = int(sizes.pop("members"))
-            networks = tuple(NarFormer(NarFormerConfig(**sizes)).eval() for _ in range(members))
-            for member, network in enumerate(networks):
-                prefix = f"{member}."
-                state = {
-                    name.removeprefix(prefix): torch.from_numpy(value)
-                    for name, value in weights.items()
-                    if name.startswith(prefix)
-                }
-                network.load_state_dict(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            networks = _build(facts, weights)
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            reason = " ".join(str(error).split())
             raise ArtifactError(
                 f"artifact {folder}: weights do not fit its config ({reason}); copy or train it again"
             ) from error
@@ -131,3 +122,38 @@ class NarFormerLatency:
     def config_facts(config: NarFormerConfig, members: int) -> dict[str, object]:
         """The config as an artifact keeps it."""
         return {**asdict(config), "members": members}
+
+
+def _build(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tuple[NarFormer, ...]:
+    """The networks of an artifact; any of a dozen exceptions when its parts do not belong together."""
+    sizes = {**facts.config, "fusion_queries": tuple(facts.config["fusion_queries"])}
+    members = sizes.pop("members")
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    for name, value in weights.items():
+        if value.dtype != np.float32:
+            raise ValueError(f"{name} is {value.dtype}, expected float32")
+        prefix, _, own_name = name.partition(".")
+        states.setdefault(prefix, {})[own_name] = torch.from_numpy(value)
+    if set(states) != set(map(str, range(len(states)))) or len(states) != members:
+        raise ValueError(f"weights of members {sorted(states)}, expected {members}")
+    config = NarFormerConfig(**sizes)
+    width = len(facts.token_limits[0])
+    if not config.output == "kernels" or not config.token_width == width == default.WIDTH:
+        raise ValueError(
+            f"{config.output} from tokens {config.token_width} wide with limits {width} wide, expected kernels from "
+            f"tokens {default.WIDTH} wide"
+        )
+    # Sizes out of a corrupt file must not allocate what the file has no weights for.
+    blocks = config.encoder_blocks + 3 * len(config.fusion_queries)
+    fewest = blocks * (4 + 2 * config.feed_forward_ratio) * config.model_width**2
+    networks = []
+    for member in range(members):
+        state = states[str(member)]
+        if sum(value.numel() for value in state.values()) < fewest:
+            raise ValueError(f"member {member} has fewer than {fewest} weights")
+        network = NarFormer(config)
+        network.load_state_dict(state)
+        if not bool((network.scale > 0).all()):
+            raise ValueError(f"member {member}: scale is not positive")
+        networks.append(network.eval())
+    return tuple(networks)
