@@ -84,7 +84,8 @@ def test_measurement_is_complete() -> None:
     assert (measured.graph_hash, measured.plan_hash) == ("abc", plan.plan_hash())
     assert measured.profile_id == "test.onnxruntime"
     assert [time.kernel for time in measured.kernels] == list(range(len(plan.kernels)))
-    assert {len(time.samples_us) for time in measured.kernels} == {50}  # 0.2 s of a short network, capped
+    runs = {len(time.samples_us) for time in measured.kernels}
+    assert len(runs) == 1 and 5 < runs.pop() <= 50  # 0.2 s of a short network, capped
     assert len(measured.samples_us) == len(measured.reference_us) >= 5
     assert min(measured.reference_us) > 10
     facts = dict(measured.fingerprint)
@@ -115,7 +116,7 @@ def test_profiler_overhead_is_a_few_microseconds() -> None:
 def test_repeated_and_hostile_names() -> None:
     names = ('same"name\\', 'same"name\\', "ünï\n\x00")
     _, measured = ours.OnnxRuntime().measure(convolutions(3, names=names), PROFILE, graph_hash="")
-    assert all(len(time.samples_us) == 50 for time in measured.kernels)
+    assert all(len(time.samples_us) > 5 for time in measured.kernels)
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

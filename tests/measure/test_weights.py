@@ -55,6 +55,14 @@ def test_equal_weights_become_unique_and_stay_close() -> None:
     assert source.SerializeToString() == before
 
 
+def test_values_that_are_unique_stay() -> None:
+    nodes = [fill("a", "s", 0.5), fill("b", "s", 0.5), fill("c", "s", 0.5 * (1 + 1e-6)), fill("d", "t", 0.5)]
+    source = model(nodes, {}, [shape("s", 8), shape("t", 9)])
+    before, after = values(source), values(with_unique_weights(source))
+    assert len({after[name] for name in "abc"}) == 3
+    assert (after["a"], after["d"]) == (before["a"], before["d"])
+
+
 def test_zero_weights_become_small() -> None:
     nodes = [fill("a", "s", 0.0), fill("b", "s", 0.0), helper.make_node("ConstantOfShape", ["s"], ["c"])]
     found = list(values(with_unique_weights(model(nodes, {}, [shape("s", 8)]))).values())

@@ -86,30 +86,37 @@ def with_unique_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Networks distributed without weights hold them as ConstantOfShape nodes of one value. A runtime then sees that
     parallel layers compute the same and merges them (common-subexpression elimination), and the network that is
-    timed is not the one that was meant. The n-th value of a shape grows by n millionths (a zero becomes n
-    millionths), so that activations stay what they were. Single elements (epsilons, bounds, exponents), infinities,
-    integers and weights that are stored as data are left alone. ``model`` is not changed.
+    timed is not the one that was meant. The n-th repetition of a value grows by n millionths (a zero becomes n
+    millionths), so that activations stay what they were. Values that are unique already, single elements (epsilons,
+    bounds, exponents), infinities, integers and weights that are stored as data are left alone. ``model`` is not
+    changed.
     """
     shapes = _constant_shapes(model)
     unique = onnx.ModelProto()
     unique.CopyFrom(model)
-    seen: Counter[tuple[int, tuple[int, ...]]] = Counter()
+    taken: set[tuple[tuple[int, ...], int, float]] = set()
+    repeated: Counter[tuple[tuple[int, ...], int, float]] = Counter()
     for node in unique.graph.node:
-        if node.op_type != "ConstantOfShape" or prod(shapes.get(node.input[0], ())) <= 1:
+        shape = shapes.get(node.input[0], ()) if node.op_type == "ConstantOfShape" else ()
+        if prod(shape) <= 1:
             continue
         if not node.attribute:  # the default of the operator
             node.attribute.append(helper.make_attribute("value", helper.make_tensor("v", 1, [1], [0.0])))
         tensor = node.attribute[0].t
-        if tensor.data_type not in _STEP:
+        dtype, value = tensor.data_type, _value(tensor)
+        if dtype not in _STEP or not isfinite(value):
             continue
-        value = float(numpy_helper.to_array(tensor).astype(np.float64).ravel()[0])
-        key = (tensor.data_type, shapes[node.input[0]])
-        change = _STEP[tensor.data_type] * seen[key]
-        seen[key] += 1
-        if isfinite(value) and change:
+        while (shape, dtype, _value(tensor)) in taken:
+            repeated[shape, dtype, value] += 1
+            change = _STEP[dtype] * repeated[shape, dtype, value]
             changed = value * (1 + change) if value else change
-            tensor.CopyFrom(helper.make_tensor("value", tensor.data_type, [1], [changed]))
+            tensor.CopyFrom(helper.make_tensor("value", dtype, [1], [changed]))
+        taken.add((shape, dtype, _value(tensor)))
     return unique
+
+
+def _value(tensor: onnx.TensorProto) -> float:
+    return float(numpy_helper.to_array(tensor).astype(np.float64).ravel()[0])
 
 
 def _has_no_data(tensor: onnx.TensorProto) -> bool:

@@ -150,11 +150,11 @@ def _plan_of(folder: Path) -> tuple[FusionPlan, list[str]]:
 def _profile(session: Any, feed: dict[str, Any], kernels: int, protocol: MeasurementProtocol) -> int:
     """Run under the profiler, long enough for meaningful means; returns how many runs at the start are warm-up."""
     warmups = max(protocol.warmup_runs, 1)
-    run_s = 0.0
+    run_s = float("inf")
     for _ in range(warmups):
         started = time.perf_counter()
         session.run(None, feed)
-        run_s = time.perf_counter() - started
+        run_s = min(run_s, time.perf_counter() - started)
     most = min(_MOST_PROFILED_RUNS, _MOST_EVENTS // max(kernels, 1))
     for _ in range(max(protocol.profiled_runs, min(int(_PROFILED_S / max(run_s, 1e-6)), most))):
         session.run(None, feed)
