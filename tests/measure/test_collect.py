@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tvm_narcost.database import open_database
+from tvm_narcost.database.measurement import Verdict
 from tvm_narcost.database.store import LatencyDatabase
 from tvm_narcost.errors import DatabaseError, MeasurementError, RuntimeMissingError
 from tvm_narcost.measure.collect import collect
@@ -76,16 +77,15 @@ def test_a_crash_and_a_hang_of_the_worker_cost_one_network_each(fake: Any, datab
 
 
 def test_failures_are_tried_again_only_when_asked(fake: Any, database: LatencyDatabase) -> None:
-    def run(retry_failed: bool = False) -> tuple[int, int]:
+    def run(retry: tuple[Verdict, ...] = ()) -> tuple[int, int]:
         profile = fake.make_profile()
-        report = collect(
-            members(102, 103), profile, database, make_engine=fake.make_fake_engine, retry_failed=retry_failed
-        )
+        report = collect(members(102, 103), profile, database, make_engine=fake.make_fake_engine, retry=retry)
         return report.failed, report.skipped
 
     assert run() == (2, 0)
     assert run() == (0, 2)
-    assert run(retry_failed=True) == (2, 0)
+    assert run(("noisy",)) == (0, 2)
+    assert run(("failed",)) == (2, 0)
 
 
 def test_two_sources_of_one_network_are_measured_once(fake: Any, database: LatencyDatabase) -> None:

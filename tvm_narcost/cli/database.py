@@ -97,7 +97,7 @@ def _import(database: "LatencyDatabase", path: Path) -> str:
     with tqdm(read_dataset(path), unit="net", file=sys.stderr, dynamic_ncols=True) as records:
         for record in records:
             measurement = record.measurement
-            if database.is_measured(measurement.graph_hash, measurement.profile_id, count_failed=False):
+            if database.is_measured(measurement.graph_hash, measurement.profile_id, verdicts=("stable", "noisy")):
                 skipped += 1  # what was measured here is finer than what a dataset keeps of it
                 continue
             database.add(

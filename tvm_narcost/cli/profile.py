@@ -12,6 +12,7 @@ from tvm_narcost.cli.tables import aligned, milliseconds
 from tvm_narcost.errors import NarcostError
 
 if TYPE_CHECKING:
+    from tvm_narcost.database.measurement import Verdict
     from tvm_narcost.database.store import LatencyDatabase
     from tvm_narcost.measure.collect import CollectReport, Outcome
     from tvm_narcost.measure.sources import Source
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shape of an input whose dimensions the models leave open; may be repeated",
     )
     parser.add_argument("--retry-failed", action="store_true", help="measure again what failed before")
+    parser.add_argument("--retry-noisy", action="store_true", help="measure again what was only ever noisy")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,12 +75,17 @@ def run(args: argparse.Namespace) -> int:
                 database,
                 budget_s=args.budget,
                 progress=bar.show,
-                retry_failed=args.retry_failed,
+                retry=_retry(args),
             )
         print(_summary(report, database, profile.id))
         if args.models:
             print(_latencies([source for source in sources if source.family == "file"], database, profile.id))
     return INTERRUPTED if report.ended == "interrupted" else 0
+
+
+def _retry(args: argparse.Namespace) -> "list[Verdict]":
+    chosen: list[tuple[bool, Verdict]] = [(args.retry_failed, "failed"), (args.retry_noisy, "noisy")]
+    return [verdict for is_asked, verdict in chosen if is_asked]
 
 
 def parse_duration_s(text: str) -> float:

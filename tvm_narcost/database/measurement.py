@@ -6,12 +6,12 @@ from typing import Any, Literal, Self
 
 from tvm_narcost.errors import DatabaseError
 
-__all__ = ["PROTOCOL_VERSION", "KernelTime", "Measurement", "Verdict"]
+__all__ = ["PROTOCOL_VERSION", "VERDICTS", "KernelTime", "Measurement", "Verdict"]
 
 PROTOCOL_VERSION = 1
 
 Verdict = Literal["stable", "noisy", "failed"]
-_VERDICTS = {"stable", "noisy", "failed"}
+VERDICTS: tuple[Verdict, ...] = ("stable", "noisy", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class Measurement:
         """
         try:
             verdict = document["verdict"]
-            if verdict not in _VERDICTS:
-                raise ValueError(f"verdict {verdict!r}, expected one of {sorted(_VERDICTS)}")
+            if verdict not in VERDICTS:
+                raise ValueError(f"verdict {verdict!r}, expected one of {VERDICTS}")
             return cls(
                 graph_hash=str(document["graph_hash"]),
                 plan_hash=str(document["plan_hash"]),

@@ -1,6 +1,6 @@
 """LatencyDatabase: add measurements, read the current ones."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Engine, case, func, select
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.connection import connect, reading, resolve_url, typed_errors, writing
 from tvm_narcost.database.inserting import check_measurement, insert_measurement, insert_source
-from tvm_narcost.database.measurement import Measurement
+from tvm_narcost.database.measurement import VERDICTS, Measurement, Verdict
 from tvm_narcost.database.reading import read_latest, read_records
 from tvm_narcost.database.records import LatencyRecord, NetworkRecord, source_key
 from tvm_narcost.database.tables import HEAD, Base, MeasurementRow, Network, Source
@@ -18,7 +18,6 @@ from tvm_narcost.database.tables import HEAD, Base, MeasurementRow, Network, Sou
 __all__ = ["DatabaseStats", "FamilyStats", "LatencyDatabase"]
 
 _BATCH = 64  # records that are read at a time
-_VERDICTS = ("stable", "noisy", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +85,21 @@ class LatencyDatabase:
         with typed_errors(self._engine), writing(self._engine) as connection:
             insert_source(connection, network)
 
-    def is_measured(self, source: Mapping[str, Any] | str, profile_id: str, *, count_failed: bool = True) -> bool:
+    def is_measured(
+        self, source: Mapping[str, Any] | str, profile_id: str, *, verdicts: Collection[Verdict] = VERDICTS
+    ) -> bool:
         """Whether a measurement of ``source`` (its document, or a graph hash) on the profile is there.
 
         Args:
             source: a source document such as ``{"zoo": "resnet", "seed": 7}``, or a graph hash.
             profile_id: ``DEVICE.RUNTIME``.
-            count_failed: whether a failed one counts.
+            verdicts: which ones count.
         """
-        query = select(MeasurementRow.id).where(MeasurementRow.profile_id == profile_id, _belongs_to(source))
-        if not count_failed:
-            query = query.where(MeasurementRow.verdict != "failed")
+        query = (
+            select(MeasurementRow.id)
+            .where(MeasurementRow.profile_id == profile_id, _belongs_to(source))
+            .where(MeasurementRow.verdict.in_(list(verdicts)))
+        )
         with typed_errors(self._engine), reading(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 
@@ -140,7 +143,7 @@ class LatencyDatabase:
 
     def stats(self) -> DatabaseStats:
         """How much is in it."""
-        verdicts = [func.sum(case((MeasurementRow.verdict == verdict, 1), else_=0)) for verdict in _VERDICTS]
+        verdicts = [func.sum(case((MeasurementRow.verdict == verdict, 1), else_=0)) for verdict in VERDICTS]
         by_family = (
             select(MeasurementRow.profile_id, Source.family, *verdicts)
             .join(Source, Source.id == MeasurementRow.source_id)

@@ -6,7 +6,7 @@ one in flight, and a crash of the runtime costs a restart of the worker and a ``
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database import PROTOCOL_VERSION, Measurement, NetworkRecord
+from tvm_narcost.database.measurement import VERDICTS, Verdict
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
 from tvm_narcost.measure.sources import Source
 from tvm_narcost.measure.worker import EngineMaker, receive, runtime_engine, send, work
@@ -69,7 +70,7 @@ def collect(
     *,
     budget_s: float | None = None,
     progress: Progress | None = None,
-    retry_failed: bool = False,
+    retry: Collection[Verdict] = (),
     limit_s: float | None = None,
     make_engine: EngineMaker = runtime_engine,
 ) -> CollectReport:
@@ -81,7 +82,7 @@ def collect(
         database: gets one row a network, in one transaction each.
         budget_s: wall time after which no other network is begun, seconds; None for no limit.
         progress: called after each network.
-        retry_failed: whether to measure again what failed before.
+        retry: measure again what has only measurements of these verdicts.
         limit_s: wall time after which building, or timing, one network is given up, seconds; None for twenty times
             the protocol's budget and a minute.
         make_engine: called in the worker process, so it must be importable there.
@@ -95,17 +96,18 @@ def collect(
     limit_s = 60.0 + 20.0 * profile.protocol.budget_s if limit_s is None else limit_s
     started = time.monotonic()
     failures_in_a_row = 0
+    enough = [verdict for verdict in VERDICTS if verdict not in retry]
     worker = _Worker(profile, make_engine, limit_s)
     try:
         with worker:
             for source in sources:
                 outcome: Outcome = "skipped"
                 reason = ""
-                if not database.is_measured(source.document(), profile.id, count_failed=not retry_failed):
+                if not database.is_measured(source.document(), profile.id, verdicts=enough):
                     if budget_s is not None and time.monotonic() - started >= budget_s:
                         report.ended = "budget"
                         break
-                    outcome, reason = _collect_one(source, profile, database, worker, retry_failed)
+                    outcome, reason = _collect_one(source, profile, database, worker, enough)
                     failures_in_a_row = failures_in_a_row + 1 if outcome == "failed" else 0
                 report.count(source, outcome, reason)
                 if progress is not None:
@@ -122,7 +124,11 @@ def collect(
 
 
 def _collect_one(
-    source: Source, profile: HardwareProfile, database: "LatencyDatabase", worker: "_Worker", retry_failed: bool
+    source: Source,
+    profile: HardwareProfile,
+    database: "LatencyDatabase",
+    worker: "_Worker",
+    enough: Collection[Verdict],
 ) -> tuple[Outcome, str]:
     """Measure one network and add the row; a failure is a row too."""
     graph: OpGraph | None = None
@@ -130,7 +136,7 @@ def _collect_one(
     try:
         graph = worker.build(source)
         network = NetworkRecord(source.family, source.name, source.document(), graph)
-        if database.is_measured(graph.structural_hash(), profile.id, count_failed=not retry_failed):
+        if database.is_measured(graph.structural_hash(), profile.id, verdicts=enough):
             worker.drop()
             database.link(network)
             return "skipped", ""
