@@ -70,10 +70,18 @@ def test_zero_weights_become_small() -> None:
     assert max(found) < 1e-5
 
 
-def test_many_half_precision_weights_are_unique() -> None:
-    nodes = [fill(f"w{index}", "s", 0.02, TensorProto.FLOAT16) for index in range(200)]
+@pytest.mark.parametrize("value", [0.02, 60_000.0, 6e-8, -0.5])
+def test_many_half_precision_weights_are_unique(value: float) -> None:
+    nodes = [fill(f"w{index}", "s", value, TensorProto.FLOAT16) for index in range(200)]
     found = list(values(with_unique_weights(model(nodes, {}, [shape("s", 8)]))).values())
     assert len(set(found)) == 200
+    assert np.isfinite(found).all()
+
+
+def test_denormal_weights_are_unique_in_bounded_time() -> None:
+    nodes = [fill(f"w{index}", "s", 1e-45) for index in range(2000)]
+    found = list(values(with_unique_weights(model(nodes, {}, [shape("s", 8)]))).values())
+    assert len(set(found)) == 2000
 
 
 @pytest.mark.parametrize(

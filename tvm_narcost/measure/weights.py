@@ -38,6 +38,7 @@ _WEIGHT_SLOTS: dict[str, dict[int, tuple[int, ...]]] = {
 }
 _NORMALIZATIONS = {"BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"}
 _SMALL = 0.01  # biases, means
+_VANISHING = 1e-6  # in half precision already denormal
 
 _Missing = dict[str, tuple[int, tuple[int, ...]]]  # name -> dtype, shape
 
@@ -86,7 +87,7 @@ def with_unique_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Networks distributed without weights hold them as ConstantOfShape nodes of one value. A runtime then sees that
     parallel layers compute the same and merges them (common-subexpression elimination), and the network that is
-    timed is not the one that was meant. The n-th repetition of a value grows by n millionths (a zero becomes n
+    timed is not the one that was meant. The n-th repetition of a value changes by n millionths (a zero becomes n
     millionths), so that activations stay what they were. Values that are unique already, single elements (epsilons,
     bounds, exponents), infinities, integers and weights that are stored as data are left alone. ``model`` is not
     changed.
@@ -109,10 +110,16 @@ def with_unique_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         while (shape, dtype, _value(tensor)) in taken:
             repeated[shape, dtype, value] += 1
             change = _STEP[dtype] * repeated[shape, dtype, value]
-            changed = value * (1 + change) if value else change
-            tensor.CopyFrom(helper.make_tensor("value", dtype, [1], [changed]))
+            tensor.CopyFrom(helper.make_tensor("value", dtype, [1], [_changed(value, change)]))
         taken.add((shape, dtype, _value(tensor)))
     return unique
+
+
+def _changed(value: float, change: float) -> float:
+    """Differs from ``value`` in any dtype, and can neither overflow nor vanish."""
+    if abs(value) < _VANISHING:
+        return change
+    return value * (1 + change) if abs(value) < 1 else value / (1 + change)
 
 
 def _value(tensor: onnx.TensorProto) -> float:
