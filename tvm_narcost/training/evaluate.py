@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardware_profiles import HardwareProfile
+from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.flops import fit_flops
 from tvm_narcost.models.kernel_sum import KernelSum, fit_kernel_sum
 from tvm_narcost.tokens.paper import PaperTokens, encode_graph
@@ -18,6 +19,7 @@ from tvm_narcost.training.splits import Split, leave_family_out
 __all__ = ["PREDICTORS", "FamilyResult", "fit_kernel_sum_to", "leave_one_family_out", "measured_ms"]
 
 _VALIDATION = 0.05
+_FEWEST_NETWORKS = 2  # that a line can be fitted to
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,14 @@ def leave_one_family_out(
     """Train ``predictor`` on all families but one, judge it on that one.
 
     Raises:
-        TrainingError: no network of that family.
+        TrainingError: no network of that family, or too few of others.
     """
     split = leave_family_out(examples, family, validation=_VALIDATION)
+    if len(split.train) < _FEWEST_NETWORKS:
+        raise TrainingError(
+            f"family {family!r}: {len(split.train)} networks of other families to train on, expected at least "
+            f"{_FEWEST_NETWORKS}; measure more with `narcost profile --zoo all`"
+        )
     predicted = PREDICTORS[predictor](split, profile, seed)
     truth = measured_ms(split.test)
     return FamilyResult(predictor, family, seed, compute_metrics(predicted, truth), tuple(predicted), tuple(truth))

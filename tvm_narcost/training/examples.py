@@ -11,6 +11,7 @@ from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database import LatencyRecord
 from tvm_narcost.database.measurement import Measurement
+from tvm_narcost.errors import TrainingError
 from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.tokens.roofline import roofline
@@ -83,11 +84,22 @@ def share_latency(raw_us: NDArray[np.float64], latency_us: float) -> NDArray[np.
 
 
 def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
-    """Encode one measured network; its kernels must all have been timed."""
+    """Encode one measured network.
+
+    Raises:
+        TrainingError: a kernel of its plan was not timed.
+    """
     facts = kernel_facts(record.plan)
-    raw_us = np.zeros(len(facts))
+    raw_us = np.full(len(facts), np.nan)
     for timed in record.measurement.kernels:
-        raw_us[timed.kernel] = np.mean(timed.samples_us)
+        if timed.samples_us:
+            raw_us[timed.kernel] = np.mean(timed.samples_us)
+    if np.isnan(raw_us).any():
+        missing = np.flatnonzero(np.isnan(raw_us)).tolist()
+        raise TrainingError(
+            f"measurement of {record.name!r}: no time of kernels {missing[:20]}, expected times of all "
+            f"{len(facts)}; measure it again"
+        )
     latency_us = measured_latency_us(record.measurement)
     bounds = roofline(facts, profile)
     return Example(
@@ -105,7 +117,7 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
 
 
 def encode_records(records: Iterable[LatencyRecord], profile: HardwareProfile) -> list[Example]:
-    """Encode those that were measured and are stable or noisy, not failed; noisy ones are left out of training."""
+    """Encode those that are stable and whose kernels were timed; noisy and failed ones take no part in training."""
     return [
         encode_record(record, profile)
         for record in records

@@ -52,13 +52,16 @@ def split_by_hash(examples: Sequence[Item], *, validation: float, test: float = 
 
 
 def leave_family_out(examples: Sequence[Item], family: str, *, validation: float) -> Split[Item]:
-    """Test on one family, train and validate on the others.
+    """Test on one family, train and validate on the others; a graph that is in both counts as the one's.
 
     Raises:
         TrainingError: no network is of that family, or none of another.
     """
     test = tuple(example for example in examples if example.family == family)
-    others = [example for example in examples if example.family != family]
+    held_out = {example.graph.structural_hash() for example in test}
+    others = [
+        example for example in examples if example.family != family and example.graph.structural_hash() not in held_out
+    ]
     if not test or not others:
         known = sorted({example.family for example in examples})
         raise TrainingError(f"family {family!r}: {len(test)} networks, expected one of {known} and another besides")
