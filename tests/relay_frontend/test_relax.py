@@ -1,3 +1,5 @@
+"""The Relax reader on the smallest modules that show each rule."""
+
 from collections.abc import Callable
 from typing import Any
 
@@ -6,14 +8,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-tvm = pytest.importorskip("tvm")
+pytest.importorskip("tvm")
 
-from tvm import relax  # noqa: E402
-from tvm.relax.frontend.onnx import from_onnx as import_onnx  # noqa: E402
+import tvm
+from tvm import relax
+from tvm.relax.frontend.onnx import from_onnx as import_onnx
 
-from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError  # noqa: E402
-from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, TensorType  # noqa: E402
-from relay_frontend.relax import from_relax, read_relax  # noqa: E402
+from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
+from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, TensorType
+from relay_frontend.relax import from_relax, read_relax
 
 Build = Callable[..., Any]
 
@@ -38,14 +41,16 @@ def ops(graph: OpGraph) -> list[str]:
     return [node.op for node in graph.nodes]
 
 
-def through_onnx(*nodes: onnx.NodeProto, shape: tuple[int, ...], opset: int = 13, **weights: Any) -> OpGraph:
+def through_onnx(
+    *nodes: onnx.NodeProto, shape: tuple[int, ...], opset: int = 13, weights: dict[str, Any] | None = None
+) -> OpGraph:
     """Nodes from x to y, imported by TVM's own importer and read back."""
     graph = helper.make_graph(
         list(nodes),
         "net",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in (weights or {}).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     return from_relax(import_onnx(onnx.shape_inference.infer_shapes(model)))
@@ -178,7 +183,7 @@ def test_sum_of_two_is_add_and_of_three_is_sum() -> None:
     assert ops(sum_of_two) == ["Add"]
     assert sum_of_two.nodes[0].inputs == (Edge(GRAPH_INPUT, 0),) * 2
     row = np.ones((1, 3), np.float32)
-    of_three = through_onnx(helper.make_node("Sum", ["x", "row", "x"], ["y"]), shape=(2, 3), row=row)
+    of_three = through_onnx(helper.make_node("Sum", ["x", "row", "x"], ["y"]), shape=(2, 3), weights={"row": row})
     assert ops(of_three) == ["Sum"]
     assert [edge.source for edge in of_three.nodes[0].inputs] == [GRAPH_INPUT, PARAMETER, GRAPH_INPUT]
 
@@ -213,7 +218,7 @@ def test_what_the_importer_takes_apart_is_one_operator_again(
 
 def test_clip_that_the_importer_writes_as_prim_funcs_is_clip() -> None:
     bounds = {"low": np.float32(0), "high": np.float32(6)}
-    graph = through_onnx(helper.make_node("Clip", ["x", "low", "high"], ["y"]), shape=(2, 3), **bounds)
+    graph = through_onnx(helper.make_node("Clip", ["x", "low", "high"], ["y"]), shape=(2, 3), weights=bounds)
     assert ops(graph) == ["Clip"]
 
 

@@ -1,3 +1,5 @@
+"""The same network through both readers is the same network."""
+
 from collections import Counter
 from pathlib import Path
 
@@ -6,13 +8,13 @@ import pytest
 
 pytest.importorskip("tvm")
 
-from tvm.relax.frontend.onnx import from_onnx as import_onnx  # noqa: E402
+from tvm.relax.frontend.onnx import from_onnx as import_onnx
 
-from relay_frontend.costs import graph_cost  # noqa: E402
-from relay_frontend.graph import OpGraph  # noqa: E402
-from relay_frontend.onnx import from_onnx  # noqa: E402
-from relay_frontend.passes import canonicalize  # noqa: E402
-from relay_frontend.relax import from_relax  # noqa: E402
+from relay_frontend.costs import graph_cost
+from relay_frontend.graph import OpGraph
+from relay_frontend.onnx import from_onnx
+from relay_frontend.passes import canonicalize
+from relay_frontend.relax import from_relax
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
