@@ -226,3 +226,27 @@ def test_file_that_is_no_database(constant_predictor: None, capsys: pytest.Captu
 
 def test_url_that_no_driver_takes(constant_predictor: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert "whose driver is installed" in error_line(capsys, "net.onnx", "--database", "toaster://host/name")
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["train"], "measure networks with `narcost profile"),
+        (["train", "--dataset", "missing.xz"], "'missing.xz'"),
+        (["evaluate", "--profile", "toaster.tvm"], "List them with `narcost profiles list`"),
+        (["profile"], "give model files, or --zoo FAMILY"),
+        (["profile", "--zoo", "toasters"], "unknown families toasters, expected some of alexnet, "),
+        (["profile", "net.onnx", "--budget", "soon"], "expected a time such as 90s"),
+        (["profiles", "show", "toaster.tvm"], DEFAULT_PROFILE),
+        (["profiles", "probe", "--out", "missing/box.toml"], "no folder missing"),
+        (["database", "import", __file__], "expected an xz file of `narcost database export`"),
+        (["database", "export", "out.xz"], "nothing measured"),
+    ],
+)
+def test_other_verbs_say_what_to_do(argv: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("narcost: error: ")
+    assert captured.err.count("\n") == 1
+    assert expected in captured.err
