@@ -1,0 +1,132 @@
+"""The planner by rules beside the runtime's own: bench/results/planners.json.
+
+Over the light networks and some of each zoo family: kernels of both plans, and how far they agree. Two kernels agree
+when operator, layout, fused activation, fused sum and output shapes do; F1 is over the multisets of kernels. With
+--artifact also what a trained model predicts from either plan.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import onnx
+
+from bench.facts import LIGHT_NETWORKS, light_model, write_result
+from hardware_profiles import HardwareProfile, load_profile
+from relay_frontend.graph import OpGraph
+from relay_frontend.onnx import from_onnx
+from relay_frontend.passes import canonicalize
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.fusion.rules import plan_by_rules
+from tvm_narcost.measure.runtime import runtime_for
+from tvm_narcost.predictor import LatencyModel
+from tvm_narcost.zoo import FAMILIES, generate
+
+__all__ = ["agreement", "main", "networks", "summarise"]
+
+_SHAPING = ("activation", "fused_sum", "layout")
+
+
+def main() -> None:
+    """Plan every network twice and write what differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="epyc-zen5.onnxruntime")
+    parser.add_argument("--count", type=int, default=5, help="networks of each zoo family")
+    parser.add_argument("--first-seed", type=int, default=1000, help="small ones are those that the rules were made on")
+    parser.add_argument("--families", default=",".join(FAMILIES))
+    parser.add_argument("--artifact", type=Path, help="predict the latency from both plans with this model's folder")
+    arguments = parser.parse_args()
+    profile = load_profile(arguments.profile)
+    runtime = runtime_for(profile)
+    model = _load_model(arguments.artifact) if arguments.artifact else None
+    rows = []
+    for family, name, network in networks(arguments.families.split(","), arguments.count, arguments.first_seed):
+        graph = canonicalize(from_onnx(network))
+        plans = plan_by_rules(graph, channel_block=profile.device.vector_bytes // 4), runtime.plan(network, profile)
+        row = {"family": family, "network": name, "nodes": len(graph.nodes), **agreement(*plans)}
+        if model is not None:
+            row |= _predictions(model, graph, plans, profile)
+        rows.append(row)
+        counts = f"{row['rules_kernels']} and {row['runtime_kernels']} kernels"
+        print(f"{family} {name}: {counts}, F1 {row['f1']:.3f}", flush=True)
+    summary = summarise(rows)
+    print({family: round(figures["f1"], 3) for family, figures in summary.items()})
+    write_result("planners", "bench.planners", arguments.profile, {"summary": summary, "networks": rows})
+
+
+def networks(families: Sequence[str], count: int, first_seed: int) -> Iterator[tuple[str, str, onnx.ModelProto]]:
+    """(family, name, model): the light networks, then ``count`` of each family."""
+    for name in LIGHT_NETWORKS:
+        yield "light", name, onnx.load(light_model(name))
+    for family in families:
+        for seed in range(first_seed, first_seed + count):
+            yield family, f"{family}-{seed}", generate(family, seed)
+
+
+def agreement(rules: FusionPlan, runtime: FusionPlan) -> dict[str, Any]:
+    """Kernels of both plans, F1 of their multisets, and which operators one has more of than the other."""
+    ours, theirs = Counter(_kernels(rules.graph)), Counter(_kernels(runtime.graph))
+    common = sum((ours & theirs).values())
+    return {
+        "rules_kernels": len(rules.kernels),
+        "runtime_kernels": len(runtime.kernels),
+        "f1": 2 * common / max(ours.total() + theirs.total(), 1),
+        "same_order": _kernels(rules.graph) == _kernels(runtime.graph),
+        "only_rules": dict(_operators(rules.graph) - _operators(runtime.graph)),
+        "only_runtime": dict(_operators(runtime.graph) - _operators(rules.graph)),
+    }
+
+
+def _kernels(graph: OpGraph) -> list[tuple[object, ...]]:
+    return [
+        (
+            node.op,
+            *(node.attribute_map.get(name) for name in _SHAPING),
+            tuple(kind.shape for kind in node.outputs),
+        )
+        for node in graph.nodes
+    ]
+
+
+def _operators(graph: OpGraph) -> Counter[str]:
+    return Counter(node.op for node in graph.nodes)
+
+
+def _load_model(folder: Path) -> LatencyModel:
+    """A trained narformer; torch is imported only when one is asked for."""
+    from tvm_narcost.models.narformer_latency import NarFormerLatency
+
+    return NarFormerLatency.open(folder)
+
+
+def _predictions(
+    model: LatencyModel, graph: OpGraph, plans: tuple[FusionPlan, FusionPlan], profile: HardwareProfile
+) -> dict[str, float]:
+    ours, theirs = (found.latency_ms for found in model.predict([graph, graph], plans, profile))
+    return {"rules_ms": ours, "runtime_ms": theirs, "error": abs(ours / theirs - 1)}
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean figures by family, and over all networks under ``all``."""
+    families = dict.fromkeys(row["family"] for row in rows)
+    groups = {family: [row for row in rows if row["family"] == family] for family in families}
+    return {family: _figures(group) for family, group in {**groups, "all": list(rows)}.items()}
+
+
+def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    figures = {
+        "networks": float(len(rows)),
+        "f1": mean(row["f1"] for row in rows),
+        "identical": mean(float(row["f1"] == 1) for row in rows),
+        "kernels_ratio": mean(row["rules_kernels"] / row["runtime_kernels"] for row in rows),
+    }
+    if all("error" in row for row in rows):
+        figures["error"] = mean(row["error"] for row in rows)
+    return figures
+
+
+if __name__ == "__main__":
+    main()
