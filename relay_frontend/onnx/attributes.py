@@ -222,7 +222,16 @@ def _clip(call: _Call) -> None:
             del call.attributes[name]
 
 
-def _shape_of_output(call: _Call) -> None:
+def _reshape(call: _Call) -> None:
+    given, made = call.inputs[0], call.outputs[0]
+    if given.elements != made.elements:
+        raise InvalidGraphError(
+            f"{call.label} makes {list(made.shape)} of {list(given.shape)}, expected as many elements"
+        )
+    call.attributes["shape"] = made.shape
+
+
+def _expand(call: _Call) -> None:
     call.attributes["shape"] = call.outputs[0].shape
 
 
@@ -236,21 +245,27 @@ def _cast(call: _Call) -> None:
 
 
 def _convolution(call: _Call) -> None:
-    kernel = call.inputs[1].shape[2:] if len(call.inputs) > 1 else ()
-    call.attributes["kernel_shape"] = call.ints("kernel_shape") or kernel
-    resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
-
-
-def _quantized_convolution(call: _Call) -> None:
-    kernel = call.inputs[3].shape[2:] if len(call.inputs) > 3 else ()
-    call.attributes["kernel_shape"] = call.ints("kernel_shape") or kernel
+    weight = call.inputs[3 if call.op == "QLinearConv" else 1]
+    _check_channels(call, weight.shape[1] * call.integer("group", 1), outputs=weight.shape[0])
+    call.attributes["kernel_shape"] = call.ints("kernel_shape") or weight.shape[2:]
     resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
 
 
 def _transposed(call: _Call) -> None:
-    kernel = call.inputs[1].shape[2:] if len(call.inputs) > 1 else ()
-    call.attributes["kernel_shape"] = call.ints("kernel_shape") or kernel
+    weight = call.inputs[1]
+    _check_channels(call, weight.shape[0], outputs=weight.shape[0])
+    call.attributes["kernel_shape"] = call.ints("kernel_shape") or weight.shape[2:]
     resolve_transposed_window(call.label, call.attributes, call.inputs[0].shape[2:])
+
+
+def _check_channels(call: _Call, expected: int, *, outputs: int) -> None:
+    """ONNX's inference takes the number of channels on trust."""
+    channels, group = call.inputs[0].shape[1], call.integer("group", 1)
+    if channels != expected or group < 1 or outputs % group:
+        raise InvalidGraphError(
+            f"{call.label} has {channels} channels in {group} groups, expected weights for {channels}, "
+            f"got some for {expected}, and {outputs} filters"
+        )
 
 
 def _pool(call: _Call) -> None:
@@ -264,7 +279,7 @@ _RULES: dict[str, Callable[[_Call], None]] = {
     "Conv": _convolution,
     "ConvInteger": _convolution,
     "ConvTranspose": _transposed,
-    "Expand": _shape_of_output,
+    "Expand": _expand,
     "Flatten": _flatten,
     "LogSoftmax": _softmax,
     "Hardmax": _softmax,
@@ -272,8 +287,8 @@ _RULES: dict[str, Callable[[_Call], None]] = {
     "MaxPool": _pool,
     "OneHot": _axis_of_output,
     "Pad": _pad,
-    "QLinearConv": _quantized_convolution,
-    "Reshape": _shape_of_output,
+    "QLinearConv": _convolution,
+    "Reshape": _reshape,
     "Slice": _slice,
     "Softmax": _softmax,
     "Split": _split,

@@ -11,12 +11,10 @@ from relay_frontend.errors import InvalidGraphError
 from relay_frontend.graph import AttributeValue, TensorType
 from relay_frontend.onnx.source import Array, SourceNode, dtype_name
 
-__all__ = ["attribute_defaults", "check_arity", "infer_outputs", "required_outputs", "schema_of"]
+__all__ = ["attribute_defaults", "infer_outputs", "required_outputs", "schema_of"]
 
 # ONNX Runtime's optimiser writes these under the standard domain whatever opset the model declares.
 _ALWAYS_KNOWN = {"LayerNormalization", "RMSNormalization", "Gelu", "HardSwish", "Mish"}
-_MORE_AXES = {"Flatten": 1, "OneHot": 1}  # their axis may lie one behind the input's last
-_FREE_AXIS = {"QuantizeLinear", "DequantizeLinear"}  # there it means nothing when the scale is a scalar
 _VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 
 
@@ -29,27 +27,6 @@ def schema_of(op: str, version: int) -> onnx.defs.OpSchema | None:
         if op in _ALWAYS_KNOWN and onnx.defs.has(op):
             return onnx.defs.get_schema(op)
         return None
-
-
-def check_arity(node: SourceNode) -> None:
-    """Check how many inputs and outputs a standard operator has, and that none is left out that may not be.
-
-    Raises:
-        InvalidGraphError: too few or too many.
-    """
-    schema = schema_of(node.op, node.version)
-    if schema is None:
-        return
-    least, most, inputs = schema.min_input, schema.max_input, node.inputs
-    if not least <= len(inputs) <= most or "" in inputs[:least]:
-        given = [name or "(left out)" for name in inputs]
-        raise InvalidGraphError(
-            f"{node.label} reads {given}, expected {least} to {most} values, the first {least} there"
-        )
-    if not schema.min_output <= len(node.outputs) <= schema.max_output:
-        raise InvalidGraphError(
-            f"{node.label} writes {node.outputs}, expected {schema.min_output} to {schema.max_output} values"
-        )
 
 
 @lru_cache(maxsize=1024)
@@ -99,32 +76,16 @@ def infer_outputs(
     Raises:
         InvalidGraphError: the inputs do not fit the operator.
     """
-    _check_axes(node, inputs)
     attributes = tuple(node.attributes.items())
     data = tuple((slot, str(value.dtype), value.shape, value.tobytes()) for slot, value in sorted(values.items()))
     tensors = tuple((name, tensor.SerializeToString()) for name, tensor in node.tensors.items())
     try:
         return _infer(node.op, node.version, attributes, tensors, tuple(inputs), data, len(node.outputs))
-    except (shape_inference.InferenceError, ValidationError, ValueError, TypeError, RuntimeError) as error:
+    except (shape_inference.InferenceError, ValidationError, ValueError, TypeError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise InvalidGraphError(
             f"{node.label} does not fit its inputs {[_print(kind) for kind in inputs]}: {reason}"
         ) from error
-
-
-def _check_axes(node: SourceNode, inputs: list[TensorType | None]) -> None:
-    """ONNX's inference takes axes on trust and writes outside of its memory where they are wrong."""
-    if not inputs or inputs[0] is None or node.op in _FREE_AXIS:
-        return
-    rank = len(inputs[0].shape)
-    axes = node.attributes.get("axes", ())
-    given = (*(axes if isinstance(axes, tuple) else ()), node.attributes.get("axis", 0))
-    room = rank + _MORE_AXES.get(node.op, 0) + (len(given) if node.op == "Unsqueeze" else 0)
-    wrong = [axis for axis in given if isinstance(axis, int) and axis and not -room <= axis < room]
-    if wrong:
-        raise InvalidGraphError(
-            f"{node.label} names axes {wrong}, expected {-room} to {room - 1} for an input of {rank}"
-        )
 
 
 def _print(kind: TensorType | None) -> str:

@@ -10,9 +10,10 @@ from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, O
 from relay_frontend.onnx.arrange import arrange_nodes, drop_unread_outputs
 from relay_frontend.onnx.attributes import canonical_attributes, value_slots
 from relay_frontend.onnx.folding import NOT_CONSTANT, constant_of, filled_type, fold, shape_of
-from relay_frontend.onnx.inference import check_arity, infer_outputs
+from relay_frontend.onnx.inference import infer_outputs
 from relay_frontend.onnx.inputs import bind_inputs, declared_types
 from relay_frontend.onnx.microsoft import canonical_microsoft, channel_block
+from relay_frontend.onnx.preconditions import check_arity, check_attributes
 from relay_frontend.onnx.source import (
     MAX_KNOWN_ELEMENTS,
     Array,
@@ -214,6 +215,7 @@ class _Reader:
 
     def _output_types(self, node: SourceNode, known: dict[int, Array]) -> list[TensorType]:
         kinds = [self.types[name] if name else None for name in node.inputs]
+        check_attributes(node, kinds)
         inferred = infer_outputs(node, kinds, known)
         found = [kind or self.declared.get(name) for name, kind in zip(node.outputs, inferred, strict=True)]
         nothing = TensorType((0,), found[0].dtype if found and found[0] else "float32")
