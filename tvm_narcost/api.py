@@ -133,7 +133,7 @@ class NetworkPredictor:
             latency_ms=prediction.latency_ms * factor,
             interval_ms=(prediction.interval_ms[0] * factor, prediction.interval_ms[1] * factor),
             kernel_sum_ms=kernel_sum.latency_ms * factor,
-            roofline_ms=bound.latency_ms,
+            roofline_ms=bound.latency_ms * factor,
             flops=cost.flops,
             parameters=cost.parameters,
             memory_bytes=cost.memory_bytes,
@@ -200,11 +200,17 @@ def load(profile: str) -> NetworkPredictor:
 
     Raises:
         ProfileError: unknown profile.
-        ArtifactError: nothing was trained for it, or what was is corrupt.
+        ArtifactError: nothing was trained for it, or what was is corrupt or of another profile.
     """
     found = load_profile(profile)
     folder = artifact_folder(found.id)
-    return NetworkPredictor(found, NarFormerLatency.open(folder), KernelSum.open(folder / _KERNEL_SUM))
+    model = NarFormerLatency.open(folder)
+    if model.facts.profile != found.id:
+        raise ArtifactError(
+            f"artifact {folder}: trained for profile {model.facts.profile!r}, expected {found.id!r}; "
+            f"train one with `narcost train --profile {found.id}`"
+        )
+    return NetworkPredictor(found, model, KernelSum.open(folder / _KERNEL_SUM))
 
 
 def artifact_folder(profile_id: str) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tvm_narcost.cli.measured import add_measured_arguments, read_measured
 from tvm_narcost.cli.tables import aligned
+from tvm_narcost.errors import TrainingError
 
 if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
@@ -30,10 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--families", metavar="NAME[,NAME]", help="families to judge on (default: all measured)")
     parser.add_argument(
         "--predictor",
-        default="narformer",
         metavar="NAME",
         help="with --leave-one-family-out: narformer, narformer_paper, kernel_sum, roofline, flops "
-        "(default: %(default)s)",
+        "(default: narformer)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -43,6 +43,11 @@ def run(args: argparse.Namespace) -> int:
     """Judge, and print a row a family."""
     from hardware_profiles import load_profile
 
+    if args.predictor is not None and not args.leave_one_family_out:
+        raise TrainingError(
+            f"--predictor {args.predictor}: without --leave-one-family-out the profile's artifact is judged; "
+            "give both, or neither"
+        )
     profile = load_profile(args.profile)
     examples = read_measured(args, profile)
     families = args.families.split(",") if args.families else sorted({example.family for example in examples})
@@ -64,15 +69,15 @@ def run(args: argparse.Namespace) -> int:
 def _leave_one_out(
     args: argparse.Namespace, examples: "list[Example]", families: list[str], profile: "HardwareProfile"
 ) -> "dict[str, Metrics]":
-    from tvm_narcost.errors import TrainingError
     from tvm_narcost.training.evaluate import PREDICTORS, leave_one_family_out
 
-    if args.predictor not in PREDICTORS:
-        raise TrainingError(f"predictor {args.predictor!r}: unknown, expected one of {sorted(PREDICTORS)}")
+    predictor = args.predictor or "narformer"
+    if predictor not in PREDICTORS:
+        raise TrainingError(f"predictor {predictor!r}: unknown, expected one of {sorted(PREDICTORS)}")
     figures = {}
     for family in families:
-        print(f"narcost: {args.predictor} without {family}", file=sys.stderr)
-        figures[family] = leave_one_family_out(examples, args.predictor, family, args.seed, profile).metrics
+        print(f"narcost: {predictor} without {family}", file=sys.stderr)
+        figures[family] = leave_one_family_out(examples, predictor, family, args.seed, profile).metrics
     return figures
 
 
@@ -80,7 +85,6 @@ def _judge_artifact(
     args: argparse.Namespace, examples: "list[Example]", families: list[str], profile: "HardwareProfile"
 ) -> "dict[str, Metrics]":
     from tvm_narcost.api import load
-    from tvm_narcost.errors import TrainingError
     from tvm_narcost.training.evaluate import measured_ms
     from tvm_narcost.training.metrics import compute_metrics
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_narcost.cli.predict import DEFAULT_PROFILE
-from tvm_narcost.errors import TrainingError
+from tvm_narcost.errors import DatabaseError, TrainingError
 
 if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
@@ -31,15 +31,22 @@ def read_measured(args: argparse.Namespace, profile: "HardwareProfile") -> "list
 
     Raises:
         TrainingError: there are none.
-        DatabaseError: the database or the file cannot be read.
+        DatabaseError: the database or the file is missing or cannot be read.
     """
     from tvm_narcost.database import open_database
+    from tvm_narcost.database.connection import resolve_url
     from tvm_narcost.database.dataset import read_dataset
     from tvm_narcost.training.examples import encode_records
 
     if args.dataset is not None:
         examples = encode_records(read_dataset(args.dataset), profile)
     else:
+        url = resolve_url(args.database)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():  # opening would make it
+            raise DatabaseError(
+                f"database {url.database}: no such file, expected one that `narcost profile` has made; "
+                f"measure networks with `narcost profile --profile {profile.id} --zoo all`"
+            )
         with open_database(args.database) as database:
             examples = encode_records(database.records(profile.id), profile)
     if not examples:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tvm_narcost.cli.measured import add_measured_arguments, read_measured
+from tvm_narcost.errors import TrainingError
 
 __all__ = ["add_arguments", "run"]
 
@@ -17,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="folder of the artifact (default: where `narcost predict` looks first)"
     )
     parser.add_argument(
-        "--members", type=int, default=3, metavar="N", help="networks in the ensemble (default: %(default)s)"
+        "--members", type=_positive, default=3, metavar="N", help="networks in the ensemble (default: %(default)s)"
     )
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the data (default: as for the shipped one)"
+        "--epochs", type=_positive, metavar="N", help="passes over the data (default: as for the shipped one)"
     )
 
 
@@ -35,6 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
     profile = load_profile(args.profile)
     examples = read_measured(args, profile)
+    folder = args.out or own_artifact_folder(profile.id)
+    if folder.exists() and not folder.is_dir():  # better found now than after minutes of training
+        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
     settings = TrainingSettings()
     if args.epochs is not None:
         settings = dataclasses.replace(settings, epochs=args.epochs)
@@ -46,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
         command=shlex.join(["narcost", *sys.argv[1:]]),
         progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
     )
-    folder = args.out or own_artifact_folder(profile.id)
     fitted.save(folder)
     metrics = fitted.narformer.facts.metrics
     print(
@@ -55,3 +58,9 @@ def run(args: argparse.Namespace) -> int:
         f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %"
     )
     return 0
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive integer")
+    return int(text)
