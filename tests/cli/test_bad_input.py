@@ -231,7 +231,7 @@ def test_url_that_no_driver_takes(constant_predictor: None, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["train"], "measure networks with `narcost profile"),
+        (["train"], "`narcost profile"),
         (["train", "--dataset", "missing.xz"], "'missing.xz'"),
         (["evaluate", "--profile", "toaster.tvm"], "List them with `narcost profiles list`"),
         (["profile"], "give model files, or --zoo FAMILY"),
