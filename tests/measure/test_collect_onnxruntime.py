@@ -138,6 +138,26 @@ def test_a_model_file_is_measured_once_and_its_median_printed(
     assert first.splitlines()[-1] == second.splitlines()[-1]
 
 
+def test_open_dimensions_are_bound_by_shape_and_by_name(
+    tmp_path: Path, profile_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from onnx import TensorProto, helper, save
+
+    row = ["batch", "width"]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, row) for name in ("x", "y", "z")]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "y"], ["z"])], "g", values[:2], values[2:])
+    model, path = tmp_path / "open.onnx", tmp_path / "a.sqlite"
+    save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), model)
+    command = ["profile", str(model), "--profile", str(profile_path), "--database", str(path)]
+    assert main(command) == 0
+    assert "failed: open: DynamicShapeError" in capsys.readouterr().out
+    assert main([*command, "--shape", "x=4x256"]) == 0
+    assert "failed" not in capsys.readouterr().out
+    with open_database(str(path)) as database:
+        (record,) = database.records(PROFILE_ID)
+    assert [kind.shape for _, kind in record.plan.graph.inputs] == [(4, 256), (4, 256)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

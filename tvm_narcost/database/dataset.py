@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_narcost.database.compact import record_from_line, record_to_line
+from tvm_narcost.database.measurement import PASSING_FACTS
 from tvm_narcost.database.records import LatencyRecord
 from tvm_narcost.errors import DatabaseError
 
@@ -22,7 +23,6 @@ __all__ = ["DATASET_VERSION", "DatasetHeader", "read_dataset", "read_header", "w
 DATASET_VERSION = 1
 
 _FORMAT = "narcost-dataset"
-_CONDITIONS = {"load_average"}  # differ from row to row, so they stay with the record
 _MAX_TEXT_BYTES = 2**30  # 3,000 networks take 60 MB
 _MAX_LINE_BYTES = 2**26  # a network of 20,000 nodes takes 3 MB
 _MAX_MEMORY_BYTES = 2**28  # xz -9 needs 65 MB
@@ -82,11 +82,11 @@ def _lines(records: Iterable[LatencyRecord], provenance: Mapping[str, Any]) -> I
                 f"record {record.name!r} is of profile {measurement.profile_id!r}, expected {profile_id!r} as the "
                 "first: write one file a profile"
             )
-        lasting = [pair for pair in measurement.fingerprint if pair[0] not in _CONDITIONS]
+        lasting = [pair for pair in measurement.fingerprint if pair[0] not in PASSING_FACTS]
         if lasting != environment:
             environment = lasting
             yield {"environment": lasting}
-        passing = [pair for pair in measurement.fingerprint if pair[0] in _CONDITIONS]
+        passing = [pair for pair in measurement.fingerprint if pair[0] in PASSING_FACTS]
         yield {**record_to_line(record), "conditions": passing}
     if profile_id is None:
         raise DatabaseError("no records to write, expected at least one; measure with `narcost profile`")

@@ -10,14 +10,12 @@ from sqlalchemy import Connection, insert, select, update
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.blobs import pack_document, pack_samples
-from tvm_narcost.database.measurement import Measurement
+from tvm_narcost.database.measurement import PASSING_FACTS, Measurement
 from tvm_narcost.database.records import NetworkRecord, source_key
 from tvm_narcost.database.tables import Base, Fingerprint, KernelTimes, MeasurementRow, Network, Plan, Source
 from tvm_narcost.errors import DatabaseError
 
 __all__ = ["check_measurement", "insert_measurement", "insert_source"]
-
-_CONDITIONS = {"load_average"}  # never twice the same: kept with the row, so that fingerprints can be shared
 
 
 def check_measurement(network: NetworkRecord, plan: FusionPlan | None, measurement: Measurement) -> None:
@@ -58,8 +56,8 @@ def insert_measurement(
         "source_id": source_id,
         "network_id": network_id,
         "plan_id": None if plan is None else _plan_id(connection, plan),
-        "fingerprint_id": _fingerprint_id(connection, [p for p in fingerprint if p[0] not in _CONDITIONS]),
-        "conditions": json.dumps([p for p in fingerprint if p[0] in _CONDITIONS], separators=(",", ":")),
+        "fingerprint_id": _fingerprint_id(connection, [p for p in fingerprint if p[0] not in PASSING_FACTS]),
+        "conditions": json.dumps([p for p in fingerprint if p[0] in PASSING_FACTS], separators=(",", ":")),
         "profile_id": measurement.profile_id,
         "protocol_version": measurement.protocol_version,
         "verdict": measurement.verdict,

@@ -6,11 +6,14 @@ from typing import Any, Literal, Self
 
 from tvm_narcost.errors import DatabaseError
 
-__all__ = ["PROTOCOL_VERSION", "VERDICTS", "KernelTime", "Measurement", "Verdict"]
+__all__ = ["PASSING_FACTS", "PROTOCOL_VERSION", "VERDICTS", "KernelTime", "Measurement", "Verdict"]
 
 PROTOCOL_VERSION = 1
 
 Verdict = Literal["stable", "noisy", "failed"]
+PASSING_FACTS = frozenset({"load_average", "profiler_overhead_us"})
+"""What of a fingerprint differs from measurement to measurement; the rest is stored once for all that share it."""
+
 VERDICTS: tuple[Verdict, ...] = ("stable", "noisy", "failed")
 
 

@@ -5,6 +5,7 @@ one in flight, and a crash of the runtime costs a restart of the worker and a ``
 """
 
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -176,6 +177,7 @@ class _Worker:
         self._make_engine = make_engine
         self._limit_s = limit_s
         self._process: Any = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._connection: Connection | None = None
         self._served = 0
 
@@ -238,8 +240,12 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would inherit the database and the runtime's threads
         self._connection, theirs = context.Pipe()
+        self._scratch = tempfile.TemporaryDirectory(prefix="narcost-", ignore_cleanup_errors=True)
         self._process = context.Process(
-            target=work, args=(theirs, self._profile, self._make_engine), name="narcost-measure", daemon=True
+            target=work,
+            args=(theirs, self._profile, self._make_engine, self._scratch.name),
+            name="narcost-measure",
+            daemon=True,
         )
         self._process.start()
         theirs.close()
@@ -269,3 +275,6 @@ class _Worker:
             with suppress(ValueError):
                 self._process.join()
             self._process = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None

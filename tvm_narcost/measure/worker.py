@@ -14,13 +14,15 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Protocol
 
 from hardware_profiles import HardwareProfile
-from relay_frontend.errors import FrontendError, ModelFileError
+from relay_frontend.errors import FrontendError
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import Measurement
@@ -62,11 +64,16 @@ class _RuntimeEngine:
         self._runtime = runtime_for(profile)
 
     def build(self, source: Source) -> tuple[Any, OpGraph]:
-        from relay_frontend.onnx import from_onnx
+        from relay_frontend.onnx import from_onnx, load_model
         from relay_frontend.passes import canonicalize
 
-        model = _load(source) if isinstance(source, FileSource) else _generate(source.family, source.seed)
-        return model, canonicalize(from_onnx(model))
+        if isinstance(source, FileSource):
+            shapes = dict(source.shapes)
+            model = load_model(Path(source.path))
+            graph = from_onnx(model, shapes=shapes, name=source.name)
+            return _with_shapes(model, shapes), canonicalize(graph)
+        model = _generate(source.family, source.seed)
+        return model, canonicalize(from_onnx(model, name=source.name))
 
     def measure(self, model: Any, graph: OpGraph) -> tuple[FusionPlan, Measurement]:
         return self._runtime.measure(model, self._profile, graph_hash=graph.structural_hash())
@@ -81,8 +88,12 @@ def runtime_engine(profile: HardwareProfile) -> Engine:
     return _RuntimeEngine(profile)
 
 
-def work(connection: Connection, profile: HardwareProfile, make_engine: EngineMaker) -> None:
-    """Serve the parent until it hangs up. Runs in a process of its own."""
+def work(connection: Connection, profile: HardwareProfile, make_engine: EngineMaker, scratch: str) -> None:
+    """Serve the parent until it hangs up. Runs in a process of its own.
+
+    ``scratch`` is a folder for whatever the runtime leaves behind when it is killed; the parent removes it.
+    """
+    tempfile.tempdir = scratch
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
@@ -143,20 +154,17 @@ def _generate(family: str, seed: int) -> Any:
     return generate(family, seed)
 
 
-def _load(source: FileSource) -> Any:
-    import onnx
-
-    try:
-        model = onnx.load(source.path)
-    except Exception as error:  # protobuf's DecodeError has no base that could be named here without importing it
-        raise ModelFileError(f"{source.path!r}: {error}, expected an ONNX file; check the path") from error
-    inputs = {value.name: value for value in model.graph.input}
-    for name, shape in source.shapes:
-        if name not in inputs or len(inputs[name].type.tensor_type.shape.dim) != len(shape):
-            raise ModelFileError(
-                f"{source.path!r}: --shape {name}={'x'.join(map(str, shape))} fits none of its inputs "
-                f"{sorted(inputs)}; give the name and rank of one of them"
-            )
-        for dimension, extent in zip(inputs[name].type.tensor_type.shape.dim, shape, strict=True):
+def _with_shapes(model: Any, shapes: dict[str, tuple[int, ...]]) -> Any:
+    """``model`` with its open dimensions bound as the reader binds them; one that has a name, wherever it occurs."""
+    dimensions = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+    named: dict[str, int] = {}
+    for name, shape in shapes.items():
+        for dimension, extent in zip(dimensions[name], shape, strict=True):
+            if dimension.dim_param:
+                named[dimension.dim_param] = extent
             dimension.dim_value = extent
+    for found in dimensions.values():
+        for dimension in found:
+            if dimension.dim_param in named:
+                dimension.dim_value = named[dimension.dim_param]
     return model
