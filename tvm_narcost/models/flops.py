@@ -1,7 +1,9 @@
 """FLOPs: latency from the number of floating-point operations alone, the field's weakest baseline."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,9 +11,12 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.costs import graph_cost
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
+from tvm_narcost.errors import ArtifactError
 from tvm_narcost.predictor import Prediction
 
 __all__ = ["FlopsModel", "fit_flops"]
+
+_FILE = "flops.json"
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,27 @@ class FlopsModel:
             latency_ms = float(np.exp(self.intercept + self.slope * np.log(max(graph_cost(graph).flops, 1))))
             predictions.append(Prediction(latency_ms, (latency_ms, latency_ms), (), plan.planner))
         return predictions
+
+    def save(self, folder: Path) -> None:
+        """Write the two coefficients beside an artifact."""
+        (folder / _FILE).write_text(json.dumps({"intercept": self.intercept, "slope": self.slope}) + "\n")
+
+    @classmethod
+    def open(cls, folder: Path) -> "FlopsModel":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ArtifactError: missing, or not two finite numbers.
+        """
+        path = folder / _FILE
+        try:
+            document = json.loads(path.read_text())
+            model = cls(float(document["intercept"]), float(document["slope"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"artifact {path}: {error!r}, expected intercept and slope; train it again") from error
+        if not (np.isfinite(model.intercept) and np.isfinite(model.slope)):
+            raise ArtifactError(f"artifact {path}: {model}, expected finite numbers; train it again")
+        return model
 
 
 def fit_flops(graphs: Sequence[OpGraph], latency_ms: Sequence[float]) -> FlopsModel:

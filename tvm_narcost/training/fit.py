@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tvm_narcost import __version__
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.artifact import FORMAT_VERSION, ArtifactFacts
+from tvm_narcost.models.flops import FlopsModel, fit_flops
 from tvm_narcost.models.kernel_sum import KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.tokens import default
@@ -29,15 +30,17 @@ _FEWEST_NETWORKS = 20
 
 @dataclass(frozen=True)
 class FittedModels:
-    """What ``narcost train`` makes: the default NAR-Former, and kernel-sum to show beside it."""
+    """What ``narcost train`` makes: the default NAR-Former, and kernel-sum and FLOPs to show beside it."""
 
     narformer: NarFormerLatency
     kernel_sum: KernelSum
+    flops: FlopsModel
 
     def save(self, folder: Path) -> None:
-        """Write both into one folder."""
+        """Write all into one folder."""
         self.narformer.save(folder)
         self.kernel_sum.save(folder / KERNEL_SUM_FILE)
+        self.flops.save(folder)
 
 
 def fit_models(
@@ -80,7 +83,8 @@ def fit_models(
     progress("kernel-sum")
     kernel_sum = fit_kernel_sum_to(examples, seeds[0])
     facts = _facts(examples, profile_id, len(seeds), held_out, command)
-    return FittedModels(NarFormerLatency(tuple(members), facts), kernel_sum)
+    flops = fit_flops([example.graph for example in examples], measured_ms(examples))
+    return FittedModels(NarFormerLatency(tuple(members), facts), kernel_sum, flops)
 
 
 def family_folds(families: Sequence[str], folds: int) -> list[tuple[str, ...]]:
