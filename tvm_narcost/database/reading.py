@@ -15,14 +15,9 @@ from tvm_narcost.database.tables import Fingerprint, KernelTimes, MeasurementRow
 __all__ = ["read_latest", "read_records"]
 
 
-def read_latest(connection: Connection, belongs: ColumnElement[bool], profile_id: str) -> Measurement | None:
-    """The newest measurement that ``belongs`` is true of and that did not fail."""
-    query = (
-        _measurements()
-        .where(belongs, MeasurementRow.profile_id == profile_id)
-        .where(MeasurementRow.verdict != "failed")
-        .order_by(MeasurementRow.id.desc())
-    )
+def read_latest(connection: Connection, rows: ColumnElement[bool]) -> Measurement | None:
+    """The newest measurement among ``rows`` that did not fail."""
+    query = _measurements().where(rows, MeasurementRow.verdict != "failed").order_by(MeasurementRow.id.desc())
     row = connection.execute(query.limit(1)).first()
     return None if row is None else _measurement(row, _kernel_times(connection, [row.id])[row.id])
 

@@ -97,7 +97,7 @@ class LatencyDatabase:
         """
         query = (
             select(MeasurementRow.id)
-            .where(MeasurementRow.profile_id == profile_id, _belongs_to(source))
+            .where(_rows_of(source, profile_id))
             .where(MeasurementRow.verdict.in_(list(verdicts)))
         )
         with typed_errors(self._engine), reading(self._engine) as connection:
@@ -106,7 +106,7 @@ class LatencyDatabase:
     def latest(self, source: Mapping[str, Any] | str, profile_id: str) -> Measurement | None:
         """The newest measurement of a source or graph hash that did not fail, under any plan; None where none did."""
         with typed_errors(self._engine), reading(self._engine) as connection:
-            return read_latest(connection, _belongs_to(source), profile_id)
+            return read_latest(connection, _rows_of(source, profile_id))
 
     def records(self, profile_id: str, *, families: Iterable[str] | None = None) -> Iterator[LatencyRecord]:
         """The current measurements of a profile that did not fail, in the order in which they were added.
@@ -162,13 +162,16 @@ class LatencyDatabase:
         return DatabaseStats(self.url, HEAD, _file_bytes(self._engine), rows, families)
 
 
-def _belongs_to(source: Mapping[str, Any] | str) -> ColumnElement[bool]:
-    """Whether a measurement is of a source document, or of another source of the same network; or of a graph hash."""
+def _rows_of(source: Mapping[str, Any] | str, profile_id: str) -> ColumnElement[bool]:
+    """Whether a measurement on a profile is of a source document, of another source of its network, or of a hash."""
+    on_profile = select(MeasurementRow.id).where(MeasurementRow.profile_id == profile_id)
     if isinstance(source, str):
         network = select(Network.id).where(Network.graph_hash == source)
-        return MeasurementRow.network_id.in_(network)
-    found = select(Source.id, Source.network_id).where(Source.key == source_key(source)).subquery()
-    return MeasurementRow.source_id.in_(select(found.c.id)) | MeasurementRow.network_id.in_(select(found.c.network_id))
+        return MeasurementRow.id.in_(on_profile.where(MeasurementRow.network_id.in_(network)))
+    key = source_key(source)
+    own = on_profile.where(MeasurementRow.source_id.in_(select(Source.id).where(Source.key == key)))
+    shared = on_profile.where(MeasurementRow.network_id.in_(select(Source.network_id).where(Source.key == key)))
+    return MeasurementRow.id.in_(own.union_all(shared))  # a union has an index for either side, an OR scans the profile
 
 
 def _file_bytes(engine: Engine) -> int:
