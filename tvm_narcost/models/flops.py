@@ -12,11 +12,13 @@ from relay_frontend.costs import graph_cost
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError
+from tvm_narcost.models.artifact import read_document, write_whole
 from tvm_narcost.predictor import Prediction
 
 __all__ = ["FlopsModel", "fit_flops"]
 
 _FILE = "flops.json"
+_MAX_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,20 @@ class FlopsModel:
 
     def save(self, folder: Path) -> None:
         """Write the two coefficients beside an artifact."""
-        (folder / _FILE).write_text(json.dumps({"intercept": self.intercept, "slope": self.slope}) + "\n")
+        write_whole(folder / _FILE, f"{json.dumps({'intercept': self.intercept, 'slope': self.slope})}\n".encode())
 
     @classmethod
     def open(cls, folder: Path) -> "FlopsModel":
         """Read what :meth:`save` wrote.
 
         Raises:
-            ArtifactError: missing, or not two finite numbers.
+            ArtifactError: missing, too large, or not two finite numbers.
         """
         path = folder / _FILE
+        document = read_document(path, _MAX_BYTES)
         try:
-            document = json.loads(path.read_text())
             model = cls(float(document["intercept"]), float(document["slope"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"artifact {path}: {error!r}, expected intercept and slope; train it again") from error
         if not (np.isfinite(model.intercept) and np.isfinite(model.slope)):
             raise ArtifactError(f"artifact {path}: {model}, expected finite numbers; train it again")

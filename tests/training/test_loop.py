@@ -1,0 +1,73 @@
+"""Training of the default NAR-Former, on times that follow a formula."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.analytic import PROFILE, examples
+from tests.training.conftest import Trained
+from tvm_narcost.errors import TrainingError
+from tvm_narcost.models.flops import fit_flops
+from tvm_narcost.training.evaluate import measured_ms
+from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, predict_us, train_network
+from tvm_narcost.training.metrics import compute_metrics
+
+TINY = dataclasses.replace(DEFAULT_CONFIG, model_width=16, heads=2, encoder_blocks=1)
+BRIEF = dataclasses.replace(TrainingSettings(), epochs=2, batch=4)
+
+
+def weights(seed: int, crop: int = 96) -> dict[str, torch.Tensor]:
+    network = train_network(examples(["plain"], 6), dataclasses.replace(BRIEF, crop=crop), seed, config=TINY)
+    state: dict[str, torch.Tensor] = network.state_dict()
+    return state
+
+
+def test_training_reduces_the_loss(trained: Trained) -> None:
+    assert len(trained.losses) == 25
+    assert trained.losses[-1] < 0.1 * trained.losses[0]
+    assert not trained.network.training
+
+
+def test_unseen_family_is_predicted_better_than_by_flops(trained: Trained) -> None:
+    predicted = [float(kernels_us.sum()) / 1e3 for kernels_us in predict_us([trained.network], trained.unseen)]
+    learned = compute_metrics(predicted, measured_ms(trained.unseen))
+    fitted = fit_flops([example.graph for example in trained.seen], measured_ms(trained.seen))
+    by_flops = fitted.predict([e.graph for e in trained.unseen], [e.plan for e in trained.unseen], PROFILE)
+    baseline = compute_metrics([prediction.latency_ms for prediction in by_flops], measured_ms(trained.unseen))
+    assert learned.mape < 10.0
+    assert learned.mape < 0.5 * baseline.mape
+
+
+def test_each_kernel_gets_its_own_time(trained: Trained) -> None:
+    """Not only the sum is right: two kernels of the same size and different kind are told apart."""
+    for example, predicted_us in zip(trained.unseen, predict_us([trained.network], trained.unseen), strict=True):
+        assert predicted_us.shape == example.kernels_us.shape
+        np.testing.assert_allclose(predicted_us, example.kernels_us, rtol=0.5)
+
+
+def test_several_networks_give_their_mean_logarithm(trained: Trained) -> None:
+    other = train_network(trained.seen[:8], BRIEF, 1, config=TINY)
+    both = predict_us([trained.network, other], trained.unseen)
+    one, two = predict_us([trained.network], trained.unseen), predict_us([other], trained.unseen)
+    for mean_us, first_us, second_us in zip(both, one, two, strict=True):
+        np.testing.assert_allclose(mean_us, np.sqrt(first_us * second_us), rtol=1e-4)
+
+
+def test_the_seed_decides_the_weights() -> None:
+    first, again, other = weights(3), weights(3), weights(4)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_part_of_a_network_is_an_example_too() -> None:
+    """Crops shorter than the networks: other batches, other weights, none of them broken."""
+    cropped = weights(3, crop=4)
+    assert all(bool(torch.isfinite(value).all()) for value in cropped.values())
+    assert not torch.equal(cropped["embed.weight"], weights(3)["embed.weight"])
+
+
+def test_no_examples() -> None:
+    with pytest.raises(TrainingError, match="got no networks"):
+        train_network([], BRIEF, 0)
