@@ -9,6 +9,7 @@ from relay_frontend.onnx.source import SourceNode
 
 __all__ = ["check_arity", "check_attributes"]
 
+_AXIS_NAMES = ("axis", "batch_axis", "batch_dims", "time_axis")
 _MORE_AXES = {"Flatten": 1, "OneHot": 1}  # their axis may lie one behind the input's last
 _FREE_AXIS = {"QuantizeLinear", "DequantizeLinear"}  # there it means nothing when the scale is a scalar
 
@@ -45,12 +46,12 @@ def check_attributes(node: SourceNode, inputs: Sequence[TensorType | None]) -> N
         raise InvalidGraphError(f"{node.label} has num_outputs={parts}, expected {len(node.outputs)} as it writes")
     if not inputs or inputs[0] is None or node.op in _FREE_AXIS:
         return
-    rank = len(inputs[0].shape)
-    axes = node.attributes.get("axes", ())
-    given = (*(axes if isinstance(axes, tuple) else ()), node.attributes.get("axis", 0))
+    rank, attributes = len(inputs[0].shape), node.attributes
+    axes = attributes.get("axes", ())
+    given = [*(axes if isinstance(axes, tuple) else ()), *(attributes.get(name, 0) for name in _AXIS_NAMES)]
     room = rank + _MORE_AXES.get(node.op, 0) + (len(given) if node.op == "Unsqueeze" else 0)
     wrong = [axis for axis in given if isinstance(axis, int) and axis and not -room <= axis < room]
     if wrong:
         raise InvalidGraphError(
-            f"{node.label} names axes {wrong}, expected {-room} to {room - 1} for an input of {rank}"
+            f"{node.label} names axes {wrong}, expected {-room} to {room - 1} for an input of rank {rank}"
         )
