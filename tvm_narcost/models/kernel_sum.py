@@ -31,7 +31,7 @@ MAX_BYTES = 64 * 2**20
 
 _CONTEXT = frozenset(
     {"consumers", "input_age_kernels", "input_age_bytes", "oldest_age_kernels", "oldest_age_bytes",
-     "from_graph_input", "network_footprint_l3", "network_roofline_us", "network_kernels", "memory_us", "roofline_us"}
+     "from_graph_input", "network_footprint_l3", "memory_us", "roofline_us"}
 )  # fmt: skip
 _HEAD = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIONS)
 _ALONE = [*range(_HEAD), *(_HEAD + i for i, name in enumerate(default.QUANTITIES) if name not in _CONTEXT)]

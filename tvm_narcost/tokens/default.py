@@ -35,17 +35,19 @@ CATEGORIES = (
 )  # fmt: skip
 ACTIVATIONS = ("Relu", "Clip", "Sigmoid", "HardSigmoid", "Tanh", "LeakyRelu")
 
-_LOGGED = tuple(name for name in COLUMNS if name not in ("broadcast", "blocked", "fused_sum", "constant_operand",
-                                                          "transposed_operands", "from_graph_input"))  # fmt: skip
-_FLAGS = ("broadcast", "blocked", "fused_sum", "constant_operand", "transposed_operands", "from_graph_input")
+_FLAGS = (
+    "single_axis", "broadcast", "blocked", "fused_sum", "constant_operand", "transposed_operands", "from_graph_input",
+)  # fmt: skip
+_LOGGED = tuple(name for name in COLUMNS if name not in _FLAGS)
 _DERIVED = (
-    "compute_us", "memory_us", "roofline_us", "intensity", "in_channel_waste", "out_channel_waste", "n_waste",
-    "working_set_l2", "working_set_l3", "network_footprint_l3", "network_roofline_us", "network_kernels",
+    "compute_us", "memory_us", "roofline_us", "intensity", "in_channel_waste", "out_channel_waste",
+    "out_channel_waste_4", "out_w_waste_6", "n_waste", "n_waste_2", "m_waste_6", "working_set_l2", "working_set_l3",
+    "network_footprint_l3",
 )  # fmt: skip
 QUANTITIES = (*_LOGGED, *_FLAGS, *_DERIVED)
 
 _POSITIONS = 4096.0  # the range of positions over which the frequencies are spread
-_FREQUENCIES = 2 * np.pi / np.geomspace(4.0, 2 * _POSITIONS, 5)
+_FREQUENCIES = 2 * np.pi / np.geomspace(4.0, 2 * _POSITIONS, 4)
 _BLOCK = 16  # channels in a block of a 512-bit vector
 
 WIDTH = len(OPERATORS) + len(CATEGORIES) + len(ACTIVATIONS) + len(QUANTITIES) + 4 * len(_FREQUENCIES)
@@ -93,23 +95,28 @@ def _quantities(facts: KernelFacts, bounds: Roofline, profile: HardwareProfile) 
         np.log2(bounds.memory_us + 1e-3),
         np.log2(bounds.yardstick_us),
         np.log2(1 + flops / np.maximum(moved, 1)),
-        _waste(facts.column("in_channels")),
-        _waste(facts.column("out_channels")),
-        _waste(facts.column("n")),
+        _waste(facts.column("in_channels"), _BLOCK),
+        _waste(facts.column("out_channels"), _BLOCK),
+        _waste(facts.column("out_channels"), 4 * _BLOCK),
+        _waste(facts.column("out_w"), 6),
+        _waste(facts.column("n"), _BLOCK),
+        _waste(facts.column("n"), 2 * _BLOCK),
+        _waste(facts.column("m"), 6),
         np.log2(1 + moved / device.l2_bytes),
         np.log2(1 + moved / last_cache_bytes),
         np.log2(1 + footprint / last_cache_bytes) * ones,
-        np.log2(1 + bounds.yardstick_us.sum()) * ones,
-        np.log2(1 + len(facts)) * ones,
     )
     logged = np.log2(1 + np.stack([facts.column(name) for name in _LOGGED], axis=1))
     flags = np.stack([facts.column(name) for name in _FLAGS], axis=1)
     return np.concatenate([logged, flags, np.stack(derived, axis=1)], axis=1)
 
 
-def _waste(extent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of a padded extent that is padding, when the extent is cut into vector blocks; 0 where it fits."""
-    padded = np.ceil(extent / _BLOCK) * _BLOCK
+def _waste(extent: NDArray[np.float64], tile: int) -> NDArray[np.float64]:
+    """Share of a padded extent that is padding, when the extent is cut into tiles; 0 where it fits.
+
+    The tiles are those of matrix kernels on x86: one, two or four vector blocks of channels, six rows or pixels.
+    """
+    padded = np.ceil(extent / tile) * tile
     waste: NDArray[np.float64] = 1 - extent / np.maximum(padded, 1)
     return waste
 

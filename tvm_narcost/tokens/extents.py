@@ -15,7 +15,7 @@ EXTENTS = (
     # the matrix product that the kernel is or amounts to
     "m", "n", "k", "products",
     # the loop nest of everything else
-    "rank", "inner", "reduced", "run", "broadcast",
+    "rank", "inner", "reduced", "run", "stride", "single_axis", "broadcast",
 )  # fmt: skip
 
 
@@ -78,9 +78,11 @@ def _product(
         group = attributes.get("group", 1)
         group = group if isinstance(group, int) else 1
         taps = math.prod(second[2:])
+        if op == "ConvTranspose":  # the window slides over the input, and the weight is [C, M / group, taps]
+            return first[0] * math.prod(first[2:]), second[1] * taps, first[1] // max(group, 1), group
         return out[0] * math.prod(out[2:]), out[1] // max(group, 1), second[1] * taps, group
     if category == "matmul" and first and second:
-        inner = first[0] if attributes.get("transA") and len(first) == 2 else first[-1]
+        inner = first[-2] if attributes.get("transA") and len(first) > 1 else first[-1]
         n = out[-1]
         if len(second) <= 2:  # one weight for all rows: the batch is part of m
             return math.prod(out[:-1]), n, inner, 1
@@ -91,31 +93,86 @@ def _product(
 def _loop_nest(
     op: str, attributes: dict[str, object], inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]
 ) -> tuple[float, ...]:
-    """rank, innermost extent, reduced elements a result, contiguous run that is copied, broadcast or not."""
+    """rank, innermost extent, reduced elements a result, run, stride, single axis moved or not, broadcast or not.
+
+    The run is how many neighbours in memory are treated alike: copied in one piece, normalised together, or met by
+    one operand of a broadcast.
+    """
     if not outputs:
-        return 0, 1, 1, 1, 0
-    out = outputs[0]
-    inner = out.shape[-1] if out.shape else 1
+        return 0, 1, 1, 1, 1, 0, 0
+    out = outputs[0].shape
+    inner = out[-1] if out else 1
     read = max((kind.elements for kind in inputs), default=1)
-    reduced = max(read // max(out.elements, 1), 1)
-    run = inner
+    reduced = max(read // max(outputs[0].elements, 1), 1)
+    broadcast = float(any(1 < kind.elements < outputs[0].elements for kind in inputs[:2]))
+    run, stride, single_axis = inner, 1, 0.0
     permutation = attributes.get("perm")
-    if isinstance(permutation, tuple):
-        run = _contiguous_run(permutation, out.shape)
-    elif op in ("Concat", "Split", "Slice", "Gather", "Softmax", "LayerNormalization"):
-        axis = attributes.get("axis", -1)
-        axis = axis if isinstance(axis, int) else -1
-        narrowest = min((kind.shape for kind in (*inputs[:1], *outputs)), key=math.prod)
-        run = math.prod(narrowest[axis:]) if narrowest and -len(narrowest) <= axis < len(narrowest) else inner
-    broadcast = float(any(1 < kind.elements < out.elements for kind in inputs[:2]))
-    return len(out.shape), inner, reduced, max(run, 1), broadcast
+    category = operator_category(op)
+    if isinstance(permutation, tuple) and len(permutation) == len(out):
+        axes = tuple(int(axis) for axis in permutation)
+        run, stride, single_axis = _contiguous_run(axes, out), _read_stride(axes, out), float(_moves_one_axis(axes))
+    elif category in ("softmax", "normalization") or op in ("Concat", "Split", "Slice", "Gather"):
+        run = _axis_run(attributes.get("axis", -1), (*inputs[:1], *outputs), inner)
+    elif category == "reduction" and inputs:
+        run = _kept_run(attributes.get("axes"), inputs[0].shape)
+    elif category == "elementwise" and len(inputs) > 1:
+        run = _broadcast_run(inputs[0].shape, inputs[1].shape)
+    return len(out), inner, reduced, max(run, 1), stride, single_axis, broadcast
 
 
-def _contiguous_run(permutation: tuple[object, ...], shape: tuple[int, ...]) -> int:
+def _contiguous_run(permutation: tuple[int, ...], shape: tuple[int, ...]) -> int:
     """Elements that a transpose copies in one piece: the extent of the axes that stay last."""
     run = 1
     for position in range(len(permutation) - 1, -1, -1):
-        if permutation[position] != position or position >= len(shape):
+        if permutation[position] != position:
             break
         run *= shape[position]
+    return run
+
+
+def _read_stride(permutation: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """Elements between two neighbours of the result in what a transpose reads."""
+    inside = permutation[-1] if permutation else 0
+    return math.prod(extent for axis, extent in zip(permutation, shape, strict=True) if axis > inside)
+
+
+def _moves_one_axis(permutation: tuple[int, ...]) -> bool:
+    """Whether taking one axis out and putting it elsewhere is all that a transpose does."""
+    for axis in range(len(permutation)):
+        rest = [other for other in permutation if other != axis]
+        if rest == sorted(rest):
+            return True
+    return False
+
+
+def _axis_run(axis: object, kinds: tuple[TensorType, ...], otherwise: int) -> int:
+    """Elements from ``axis`` inwards of the smallest value."""
+    axis = axis if isinstance(axis, int) else -1
+    narrowest = min((kind.shape for kind in kinds), key=math.prod)
+    return math.prod(narrowest[axis:]) if -len(narrowest) <= axis < len(narrowest) else otherwise
+
+
+def _kept_run(axes: object, shape: tuple[int, ...]) -> int:
+    """Elements of the innermost axes that a reduction keeps; 1 where it reduces the last one."""
+    reduced = {int(axis) % max(len(shape), 1) for axis in axes} if isinstance(axes, tuple) else set(range(len(shape)))
+    run = 1
+    for axis in range(len(shape) - 1, -1, -1):
+        if axis in reduced:
+            break
+        run *= shape[axis]
+    return run
+
+
+def _broadcast_run(first: tuple[int, ...], second: tuple[int, ...]) -> int:
+    """Elements of the innermost axes over which two operands pair up in one way: each with each, or all with one."""
+    rank = max(len(first), len(second))
+    pairs = zip((1,) * (rank - len(first)) + first, (1,) * (rank - len(second)) + second, strict=True)
+    run, before = 1, None
+    for left, right in reversed(list(pairs)):
+        if left == right == 1:
+            continue
+        mode = (left > 1, right > 1)
+        if before is not None and mode != before:
+            break
+        run, before = run * max(left, right), mode
     return run
