@@ -14,8 +14,9 @@ from tvm import relax
 
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
-from relay_frontend.relax_ops import CALL_TIR_OPERATORS, CONSTANT_OPERATORS, CONVERTERS, RelaxCall
+from relay_frontend.relax_ops import RelaxCall
 from relay_frontend.relax_passes import normalise_relax
+from relay_frontend.relax_table import CALL_TIR_OPERATORS, CONSTANT_OPERATORS, CONVERTERS
 
 __all__ = ["RelaxReading", "from_relax", "read_relax"]
 
@@ -64,7 +65,7 @@ def read_relax(module: tvm.IRModule, *, function: str = "main", name: str | None
     if reader.unsupported:
         raise UnsupportedOperatorError(
             f"function {function!r} uses {', '.join(sorted(reader.unsupported))}, expected operators of "
-            "relay_frontend/relax_ops.py: read the module before it is legalised, or add them there"
+            "relay_frontend/relax_table.py: read the module before it is legalised, or add them there"
         )
     return RelaxReading(reader.build(name or function, outputs), reader.nodes_of)
 
@@ -152,7 +153,14 @@ class _Reader:
             self.unsupported.add(op)
             return tuple(self._add_parameter(variable.name, kind) for kind in outputs)
         literals = tuple(found for found in map(_literal, arguments) if found is not None)
-        last = converter(RelaxCall(op, inputs, self._types(inputs), literals, call.attrs, outputs), self._emit)
+        found = RelaxCall(op, inputs, self._types(inputs), literals, call.attrs, outputs)
+        try:
+            last = converter(found, self._emit)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise InvalidGraphError(
+                f"{op} {variable.name!r} does not fit its inputs or attributes ({error!r}), expected {call.op} as "
+                "TVM's own importers write it"
+            ) from error
         self.nodes[last.source] = _rename(self.nodes[last.source], variable.name)
         return tuple(Edge(last.source, slot) for slot in range(len(outputs)))
 

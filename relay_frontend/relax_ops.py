@@ -1,7 +1,7 @@
-"""Relax's operators as the canonical ones: a table, and nothing of TVM imported.
+"""How calls of Relax's operators become canonical ones, with the attributes as the ONNX reader spells them.
 
-relax.py turns each call of a module into a :class:`RelaxCall`; the table says which canonical operators it stands for.
-Most are one for one. ``silu``, ``rsqrt`` and their like, which ONNX has no operator for, become two.
+Nothing of TVM is imported: relax.py turns each call of a module into a :class:`RelaxCall`, relax_table.py says which
+of the functions here converts it.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,32 @@ from typing import Any
 from relay_frontend.errors import UnsupportedOperatorError
 from relay_frontend.graph import AttributeValue, Edge, TensorType
 
-__all__ = ["CALL_TIR_OPERATORS", "CONSTANT_OPERATORS", "CONVERTERS", "Emit", "RelaxCall"]
+__all__ = [
+    "Attributes",
+    "Converter",
+    "Emit",
+    "RelaxCall",
+    "adaptive_average_pool",
+    "arg",
+    "attention",
+    "batch_norm",
+    "clip",
+    "conv",
+    "epsilon",
+    "layer_norm",
+    "one_to_one",
+    "output_shape",
+    "pad",
+    "pool",
+    "reduce",
+    "resize",
+    "slice_window",
+    "split",
+    "stack",
+    "then",
+    "transpose",
+    "variance",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +64,12 @@ class RelaxCall:
         value = getattr(self.attributes, name)
         return () if value is None else tuple(int(item) for item in value)
 
-    def axis(self, name: str = "axis") -> int:
-        """An axis attribute, counted from the front."""
-        return int(getattr(self.attributes, name)) % max(1, len(self.input_types[0].shape))
+    def axis(self) -> int:
+        """The axis attribute, counted from the front; None, which flattens the input first, only of a vector."""
+        value, rank = self.attributes.axis, len(self.input_types[0].shape)
+        if value is None and rank > 1:
+            raise UnsupportedOperatorError(f"{self.op} has no axis, expected one: flatten its input in the module")
+        return int(value or 0) % max(1, rank)
 
 
 Attributes = Mapping[str, AttributeValue]
@@ -49,7 +77,7 @@ Emit = Callable[[str, tuple[Edge, ...], tuple[TensorType, ...], Attributes], Edg
 Converter = Callable[[RelaxCall, Emit], Edge]
 
 
-def _plain(op: str, attributes: Callable[[RelaxCall], Attributes] = lambda call: {}) -> Converter:
+def one_to_one(op: str, attributes: Callable[[RelaxCall], Attributes] = lambda call: {}) -> Converter:
     """One canonical operator that reads what the call reads."""
     return lambda call, emit: emit(op, call.inputs, call.outputs, attributes(call))
 
@@ -64,7 +92,9 @@ def _require_layout(call: RelaxCall, **expected: tuple[str, ...]) -> None:
             )
 
 
-def _conv(op: str) -> Converter:
+def conv(op: str) -> Converter:
+    """A convolution in its ONNX layout; both write pads as all befores, then all afters."""
+
     def attributes(call: RelaxCall) -> Attributes:
         _require_layout(call, data_layout=("NCW", "NCHW", "NCDHW"), kernel_layout=_KERNEL_LAYOUTS[op])
         found: dict[str, AttributeValue] = {
@@ -78,13 +108,15 @@ def _conv(op: str) -> Converter:
             found["output_padding"] = call.ints("output_padding")
         return found
 
-    return _plain(op, attributes)
+    return one_to_one(op, attributes)
 
 
 _KERNEL_LAYOUTS = {"Conv": ("OIW", "OIHW", "OIDHW"), "ConvTranspose": ("IOW", "IOHW", "IODHW")}
 
 
-def _pool(op: str) -> Converter:
+def pool(op: str) -> Converter:
+    """A pooling window in its ONNX layout."""
+
     def attributes(call: RelaxCall) -> Attributes:
         _require_layout(call, layout=("NCW", "NCHW", "NCDHW"))
         found: dict[str, AttributeValue] = {
@@ -98,10 +130,11 @@ def _pool(op: str) -> Converter:
             found["count_include_pad"] = int(call.attributes.count_include_pad)
         return found
 
-    return _plain(op, attributes)
+    return one_to_one(op, attributes)
 
 
-def _adaptive_average_pool(call: RelaxCall, emit: Emit) -> Edge:
+def adaptive_average_pool(call: RelaxCall, emit: Emit) -> Edge:
+    """GlobalAveragePool down to one; AveragePool where all windows are equal."""
     _require_layout(call, layout=("NCW", "NCHW", "NCDHW"))
     given, wanted = call.input_types[0].shape[2:], call.outputs[0].shape[2:]
     if all(extent == 1 for extent in wanted):
@@ -123,25 +156,29 @@ def _adaptive_average_pool(call: RelaxCall, emit: Emit) -> Edge:
     return emit("AveragePool", call.inputs, call.outputs, fixed)
 
 
-def _reduce(op: str) -> Converter:
+def reduce(op: str) -> Converter:
+    """A reduction over named axes, or over all."""
+
     def attributes(call: RelaxCall) -> Attributes:
         rank = len(call.input_types[0].shape)
         axes = sorted(axis % rank for axis in call.ints("axis")) or range(rank)
         return {"axes": tuple(axes), "keepdims": int(call.attributes.keepdims)}
 
-    return _plain(op, attributes)
+    return one_to_one(op, attributes)
 
 
-def _arg(op: str) -> Converter:
-    return _plain(op, lambda call: {"axis": call.axis(), "keepdims": int(call.attributes.keepdims)})
+def arg(op: str) -> Converter:
+    """The place of an extremum along an axis."""
+    return one_to_one(op, lambda call: {"axis": call.axis(), "keepdims": int(call.attributes.keepdims)})
 
 
-def _transpose(call: RelaxCall) -> Attributes:
+def transpose(call: RelaxCall) -> Attributes:
+    """The permutation; reversed where Relax names none."""
     rank = len(call.input_types[0].shape)
     return {"perm": tuple(axis % rank for axis in call.ints("axes")) or tuple(reversed(range(rank)))}
 
 
-def _slice(call: RelaxCall) -> Attributes:
+def slice_window(call: RelaxCall) -> Attributes:
     """Axes in order, bounds within the extent, axes that are taken whole left out: as the ONNX reader has it."""
     shape = call.input_types[0].shape
     axes, starts, ends, *rest = (tuple(int(item) for item in literal) for literal in call.literals)
@@ -159,12 +196,13 @@ def _slice(call: RelaxCall) -> Attributes:
     }
 
 
-def _split(call: RelaxCall) -> Attributes:
+def split(call: RelaxCall) -> Attributes:
+    """Axis and the extent of each part."""
     axis = call.axis()
     return {"axis": axis, "split": tuple(kind.shape[axis] for kind in call.outputs)}
 
 
-def _pad(call: RelaxCall) -> Attributes:
+def pad(call: RelaxCall) -> Attributes:
     """Relax has (before, after) an axis; ONNX all befores and then all afters."""
     widths = call.ints("pad_width")
     return {
@@ -174,16 +212,18 @@ def _pad(call: RelaxCall) -> Attributes:
     }
 
 
-def _output_shape(call: RelaxCall) -> Attributes:
+def output_shape(call: RelaxCall) -> Attributes:
+    """``shape`` is that of the output."""
     return {"shape": call.outputs[0].shape}
 
 
-def _stack(call: RelaxCall, emit: Emit) -> Edge:
+def stack(call: RelaxCall, emit: Emit) -> Edge:
     """ONNX's ConcatFromSequence with new_axis; here a Concat of inputs that gain an axis on the way."""
     return emit("Concat", call.inputs, call.outputs, {"axis": int(call.attributes.axis), "new_axis": 1})
 
 
-def _batch_norm(call: RelaxCall) -> Attributes:
+def batch_norm(call: RelaxCall) -> Attributes:
+    """Of the second axis, as in ONNX."""
     if int(call.attributes.axis) != 1:
         raise UnsupportedOperatorError(
             f"{call.op} has axis {call.attributes.axis}, expected 1: read the module before its layouts are rewritten"
@@ -191,12 +231,46 @@ def _batch_norm(call: RelaxCall) -> Attributes:
     return {"epsilon": float(call.attributes.epsilon), "training_mode": int(call.attributes.training)}
 
 
-def _layer_norm(call: RelaxCall) -> Attributes:
+def epsilon(call: RelaxCall) -> Attributes:
+    """What is added to a variance before its root is taken."""
+    return {"epsilon": float(call.attributes.epsilon)}
+
+
+def layer_norm(call: RelaxCall) -> Attributes:
+    """From the first of the axes on, as in ONNX."""
     rank = len(call.input_types[0].shape)
     return {"axis": min(axis % rank for axis in call.ints("axes")), "epsilon": float(call.attributes.epsilon)}
 
 
-def _then(first: str, second: str, *, again: bool) -> Converter:
+def clip(call: RelaxCall) -> Attributes:
+    """Both bounds, which are literals in Relax."""
+    low, high = (float(number) for literal in call.literals for number in literal)
+    return {"max": high, "min": low}
+
+
+def resize(call: RelaxCall) -> Attributes:
+    """The interpolation."""
+    modes = {"nearest_neighbor": "nearest", "linear": "linear", "cubic": "cubic"}
+    return {"mode": modes[str(call.attributes.method)]}
+
+
+def attention(call: RelaxCall, emit: Emit) -> Edge:
+    """Relax has [batch, length, heads, width], which as ONNX's [batch, length, heads x width] are the same bytes."""
+
+    def joined(kind: TensorType) -> TensorType:
+        return TensorType((*kind.shape[:2], kind.shape[2] * kind.shape[3]), kind.dtype)
+
+    flat = []
+    for edge, kind in zip(call.inputs[:3], call.input_types, strict=False):
+        flat.append(emit("Reshape", (edge,), (joined(kind),), {"shape": joined(kind).shape}))
+    heads = [kind.shape[2] for kind in call.input_types[:2]]
+    attributes = {"is_causal": int(call.attributes.causal_mask is not None), "kv_num_heads": heads[1],
+                  "q_num_heads": heads[0]}  # fmt: skip
+    result = emit("Attention", (*flat, *call.inputs[3:]), (joined(call.outputs[0]),), attributes)
+    return emit("Reshape", (result,), call.outputs, {"shape": call.outputs[0].shape})
+
+
+def then(first: str, second: str, *, again: bool) -> Converter:
     """``first`` and then ``second``, which reads the call's input a second time if ``again``."""
 
     def convert(call: RelaxCall, emit: Emit) -> Edge:
@@ -207,7 +281,7 @@ def _then(first: str, second: str, *, again: bool) -> Converter:
     return convert
 
 
-def _variance(call: RelaxCall, emit: Emit) -> Edge:
+def variance(call: RelaxCall, emit: Emit) -> Edge:
     """The mean of the squared distance from the mean."""
     rank = len(call.input_types[0].shape)
     axes = tuple(sorted(axis % rank for axis in call.ints("axis"))) or tuple(range(rank))
@@ -217,89 +291,3 @@ def _variance(call: RelaxCall, emit: Emit) -> Edge:
     centred = emit("Sub", (*call.inputs, mean), whole, {})
     squared = emit("Mul", (centred, centred), whole, {})
     return emit("ReduceMean", (squared,), call.outputs, {"axes": axes, "keepdims": int(call.attributes.keepdims)})
-
-
-_NO_ATTRIBUTES = {
-    "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "asin": "Asin", "asinh": "Asinh", "atan": "Atan",
-    "atanh": "Atanh", "bitwise_and": "BitwiseAnd", "bitwise_not": "BitwiseNot", "bitwise_or": "BitwiseOr",
-    "bitwise_xor": "BitwiseXor", "ceil": "Ceil", "cos": "Cos",
-    "cosh": "Cosh", "divide": "Div", "equal": "Equal", "erf": "Erf", "exp": "Exp", "floor": "Floor",
-    "greater": "Greater", "greater_equal": "GreaterOrEqual", "isinf": "IsInf", "isnan": "IsNaN", "less": "Less",
-    "less_equal": "LessOrEqual", "log": "Log", "logical_and": "And", "logical_not": "Not", "logical_or": "Or",
-    "logical_xor": "Xor", "matmul": "MatMul", "maximum": "Max", "minimum": "Min", "multiply": "Mul",
-    "negative": "Neg", "nn.dropout": "Dropout", "nn.gelu": "Gelu", "nn.prelu": "PRelu", "nn.relu": "Relu",
-    "nn.selu": "Selu", "nn.softplus": "Softplus", "power": "Pow",
-    "round": "Round", "sigmoid": "Sigmoid", "sign": "Sign", "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt",
-    "subtract": "Sub", "tan": "Tan", "tanh": "Tanh", "where": "Where",
-}  # fmt: skip
-
-_RESIZE_MODES = {"nearest_neighbor": "nearest", "linear": "linear", "cubic": "cubic"}
-
-CONVERTERS: Mapping[str, Converter] = {
-    **{f"relax.{name}": _plain(op) for name, op in _NO_ATTRIBUTES.items()},
-    **{f"relax.nn.conv{n}d": _conv("Conv") for n in (1, 2, 3)},
-    **{f"relax.nn.conv{n}d_transpose": _conv("ConvTranspose") for n in (1, 2, 3)},
-    **{f"relax.nn.max_pool{n}d": _pool("MaxPool") for n in (1, 2, 3)},
-    **{f"relax.nn.avg_pool{n}d": _pool("AveragePool") for n in (1, 2, 3)},
-    **{f"relax.nn.adaptive_avg_pool{n}d": _adaptive_average_pool for n in (1, 2, 3)},
-    **{f"relax.{name}": _reduce(f"Reduce{name.capitalize()}") for name in ("max", "mean", "min", "prod", "sum")},
-    # Views of the same bytes, whatever they are called.
-    **{
-        f"relax.{name}": _plain("Reshape", _output_shape)
-        for name in ("expand_dims", "flatten", "nn.batch_flatten", "reshape", "squeeze")
-    },
-    "relax.argmax": _arg("ArgMax"),
-    "relax.argmin": _arg("ArgMin"),
-    "relax.astype": _plain("Cast", lambda call: {"to": call.outputs[0].dtype}),
-    "relax.broadcast_to": _plain("Expand", _output_shape),
-    "relax.clip": _plain(
-        "Clip", lambda call: dict(zip(("min", "max"), map(float, sum(call.literals, ())), strict=True))
-    ),
-    "relax.concat": _plain("Concat", lambda call: {"axis": call.axis()}),
-    "relax.cumsum": _plain("CumSum"),
-    "relax.einsum": _plain("Einsum", lambda call: {"equation": str(call.attributes.subscripts)}),
-    "relax.gather_elements": _plain("GatherElements", lambda call: {"axis": call.axis()}),
-    "relax.gather_nd": _plain("GatherND", lambda call: {"batch_dims": int(call.attributes.batch_dims)}),
-    "relax.image.resize2d": _plain("Resize", lambda call: {"mode": _RESIZE_MODES[str(call.attributes.method)]}),
-    "relax.nn.batch_norm": _plain("BatchNormalization", _batch_norm),
-    "relax.nn.gelu_tanh": _plain("Gelu", lambda call: {"approximate": "tanh"}),
-    "relax.nn.group_norm": _plain(
-        "GroupNormalization",
-        lambda call: {"epsilon": float(call.attributes.epsilon), "num_groups": int(call.attributes.num_groups)},
-    ),
-    "relax.nn.instance_norm": _plain("InstanceNormalization", lambda call: {"epsilon": float(call.attributes.epsilon)}),
-    "relax.nn.layer_norm": _plain("LayerNormalization", _layer_norm),
-    "relax.nn.leakyrelu": _plain("LeakyRelu", lambda call: {"alpha": float(call.attributes.alpha)}),
-    "relax.nn.log_softmax": _plain("LogSoftmax", lambda call: {"axis": call.axis()}),
-    "relax.nn.pad": _plain("Pad", _pad),
-    "relax.nn.relu6": _plain("Clip", lambda call: {"max": 6.0, "min": 0.0}),
-    "relax.nn.silu": _then("Sigmoid", "Mul", again=True),
-    "relax.nn.softmax": _plain("Softmax", lambda call: {"axis": call.axis()}),
-    "relax.permute_dims": _plain("Transpose", _transpose),
-    "relax.rsqrt": _then("Sqrt", "Reciprocal", again=False),
-    "relax.split": _plain("Split", _split),
-    "relax.square": lambda call, emit: emit("Mul", (*call.inputs, *call.inputs), call.outputs, {}),
-    "relax.stack": _stack,
-    "relax.strided_slice": _plain("Slice", _slice),
-    "relax.take": _plain("Gather", lambda call: {"axis": call.axis()}),
-    "relax.tile": _plain("Tile"),
-    "relax.variance": _variance,
-    "relax.topk": _plain("TopK", lambda call: {"axis": call.axis(), "largest": int(call.attributes.largest)}),
-}
-
-# Constants, since every shape is known when a module is read.
-CONSTANT_OPERATORS = frozenset(
-    f"relax.{name}"
-    for name in ("arange", "eye", "full", "full_like", "ones", "ones_like", "shape_of", "shape_to_tensor",
-                 "tensor_to_shape", "zeros", "zeros_like")
-)  # fmt: skip
-
-# TVM's ONNX importer writes these as call_tir from the start: PrimFunc's name without its number -> operator.
-CALL_TIR_OPERATORS: Mapping[str, Converter] = {
-    "maximum": _plain("Max"),
-    "minimum": _plain("Min"),
-    "mirror_pad": _plain("Pad", lambda call: {"mode": "reflect"}),
-    "pad": _plain("Pad", lambda call: {"mode": "constant"}),
-    "replicate_pad": _plain("Pad", lambda call: {"mode": "edge"}),
-    "tile": _plain("Tile"),
-}

@@ -15,63 +15,14 @@ have no other reader. The caller can forbid a match: the planner allows only tho
     ReduceMean over all of the image, axes kept            GlobalAveragePool
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 from relay_frontend.graph import PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
+from relay_frontend.relax_rewrite import Allowed, Match, Rule, View, apply_rule, drop_unread
 
 __all__ = ["normalise_relax"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    """``nodes`` (ascending) become ``node``, in the last one's place; or, if None, nothing: readers take ``alias``."""
-
-    nodes: tuple[int, ...]
-    node: OpNode | None
-    alias: Edge | None = None
-
-
-class _View:
-    """A graph, who reads which value how often, and room for parameters that a rule adds."""
-
-    def __init__(self, graph: OpGraph) -> None:
-        self.graph = graph
-        self.parameters = list(graph.parameters)
-        self.readers = Counter(edge for node in graph.nodes for edge in node.inputs)
-        self.readers.update(graph.outputs)
-        self.kept = set(graph.outputs)
-
-    def inner(self, edge: Edge, op: str) -> OpNode | None:
-        """The node that ``edge`` comes from, if it is an ``op`` that nobody else reads."""
-        if edge.source < 0 or self.readers[edge] != 1 or edge in self.kept:
-            return None
-        node = self.graph.nodes[edge.source]
-        return node if node.op == op else None
-
-    def type_of(self, edge: Edge) -> TensorType:
-        return self.parameters[edge.slot][1] if edge.source == PARAMETER else self.graph.type_of(edge)
-
-    def is_scalar(self, edge: Edge) -> bool:
-        """Whether ``edge`` is a constant of one element."""
-        return edge.source == PARAMETER and self.type_of(edge).elements == 1
-
-    def split_constant(self, node: OpNode) -> tuple[Edge, Edge] | None:
-        """Of a node with two inputs, one of them constant: (the other one, the constant)."""
-        if len(node.inputs) != 2 or (node.inputs[0].source == PARAMETER) == (node.inputs[1].source == PARAMETER):
-            return None
-        first, second = node.inputs
-        return (second, first) if first.source == PARAMETER else (first, second)
-
-    def add_parameter(self, name: str, kind: TensorType) -> Edge:
-        self.parameters.append((name, kind))
-        return Edge(PARAMETER, len(self.parameters) - 1)
-
-
-Rule = Callable[[_View, int], _Match | None]
-Allowed = Callable[[tuple[int, ...], OpNode | None], bool]
 
 
 def normalise_relax(
@@ -89,96 +40,22 @@ def normalise_relax(
     count = len(graph.nodes)
     origins: list[tuple[int, ...]] = [(index,) for index in range(count)]
     for rule in _RULES:
-        graph, origins = _apply(rule, graph, origins, allowed)
+        graph, origins = apply_rule(rule, graph, origins, allowed)
     mapping: list[int | None] = [None] * count
     for new, group in enumerate(origins):
         for old in group:
             mapping[old] = new
-    return _drop_unread(graph), tuple(mapping)
+    return drop_unread(graph), tuple(mapping)
 
 
-def _apply(
-    rule: Rule, graph: OpGraph, origins: list[tuple[int, ...]], allowed: Allowed
-) -> tuple[OpGraph, list[tuple[int, ...]]]:
-    view = _View(graph)
-    matches: dict[int, _Match] = {}
-    absorbed: set[int] = set()
-    for index in range(len(graph.nodes)):
-        match = rule(view, index)
-        if match is None or absorbed.intersection(match.nodes):
-            continue
-        if allowed(tuple(old for node in match.nodes for old in origins[node]), match.node):
-            matches[index] = match
-            absorbed.update(match.nodes)
-    if not matches:
-        return graph, origins
-    return _rebuild(view, matches, absorbed, origins)
-
-
-def _rebuild(
-    view: _View, matches: dict[int, _Match], absorbed: set[int], origins: list[tuple[int, ...]]
-) -> tuple[OpGraph, list[tuple[int, ...]]]:
-    moved: dict[int, int] = {}
-    aliases: dict[int, Edge] = {}
-    nodes: list[OpNode] = []
-    kept: list[tuple[int, ...]] = []
-
-    def follow(edge: Edge) -> Edge:
-        if edge.source in aliases:
-            return aliases[edge.source]
-        return Edge(moved[edge.source], edge.slot) if edge.source >= 0 else edge
-
-    for index, old in enumerate(view.graph.nodes):
-        match = matches.get(index)
-        if match is None and index in absorbed:
-            continue
-        if match is not None and match.node is None and match.alias is not None:
-            aliases[index] = follow(match.alias)
-            continue
-        node = match.node if match is not None and match.node is not None else old
-        moved[index] = len(nodes)
-        nodes.append(replace(node, inputs=tuple(map(follow, node.inputs))))
-        kept.append(tuple(origin for part in (match.nodes if match else (index,)) for origin in origins[part]))
-    outputs = tuple(map(follow, view.graph.outputs))
-    graph = replace(view.graph, nodes=tuple(nodes), parameters=tuple(view.parameters), outputs=outputs)
-    return graph, kept
-
-
-def _drop_unread(graph: OpGraph) -> OpGraph:
-    """Without parameters that nobody reads, and without trailing outputs that nobody reads."""
-    read = {edge for node in graph.nodes for edge in node.inputs} | set(graph.outputs)
-    used = sorted(edge.slot for edge in read if edge.source == PARAMETER)
-    place = {slot: new for new, slot in enumerate(used)}
-
-    def follow(edge: Edge) -> Edge:
-        return Edge(PARAMETER, place[edge.slot]) if edge.source == PARAMETER else edge
-
-    def outputs(index: int, node: OpNode) -> tuple[TensorType, ...]:
-        count = 1 + max((edge.slot for edge in read if edge.source == index), default=0)
-        return node.outputs[:count] if node.op in _OPTIONAL_OUTPUTS else node.outputs
-
-    return replace(
-        graph,
-        nodes=tuple(
-            replace(node, inputs=tuple(map(follow, node.inputs)), outputs=outputs(index, node))
-            for index, node in enumerate(graph.nodes)
-        ),
-        parameters=tuple(graph.parameters[slot] for slot in used),
-        outputs=tuple(map(follow, graph.outputs)),
-    )
-
-
-_OPTIONAL_OUTPUTS = {"BatchNormalization", "Dropout", "MaxPool"}
-
-
-def _drop_reshape(view: _View, index: int) -> _Match | None:
+def _drop_reshape(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op not in ("Reshape", "Expand", "Pad") or view.type_of(node.inputs[0]) != node.outputs[0]:
         return None
-    return _Match((index,), None, node.inputs[0])
+    return Match((index,), None, node.inputs[0])
 
 
-def _join_sum(view: _View, index: int) -> _Match | None:
+def _join_sum(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     joined = {"ReduceSum": "Sum", "ReduceMax": "Max", "ReduceMin": "Min", "ReduceMean": "Mean"}.get(node.op)
     stack = view.inner(node.inputs[0], "Concat") if joined else None
@@ -193,10 +70,10 @@ def _join_sum(view: _View, index: int) -> _Match | None:
         parts += [] if expand is None else [edge.source]
         inputs.append(edge if expand is None else expand.inputs[0])
     op = "Add" if joined == "Sum" and len(inputs) == 2 else joined
-    return _Match((*sorted(parts), index), OpNode(op, tuple(inputs), node.outputs, (), node.name))
+    return Match((*sorted(parts), index), OpNode(op, tuple(inputs), node.outputs, (), node.name))
 
 
-def _join_bias(view: _View, index: int) -> _Match | None:
+def _join_bias(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     split = view.split_constant(node) if node.op == "Add" else None
     if split is None:
@@ -212,10 +89,10 @@ def _join_bias(view: _View, index: int) -> _Match | None:
     name = view.parameters[split[1].slot][0]
     edge = view.add_parameter(name, TensorType((channels,), bias.dtype))
     joined = replace(conv, inputs=(*conv.inputs, edge), name=conv.name)
-    return _Match((split[0].source, index), joined)
+    return Match((split[0].source, index), joined)
 
 
-def _join_gemm(view: _View, index: int) -> _Match | None:
+def _join_gemm(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     split = view.split_constant(node) if node.op == "Add" else None
     product = view.inner(split[0], "MatMul") if split is not None else None
@@ -231,10 +108,10 @@ def _join_gemm(view: _View, index: int) -> _Match | None:
         ("alpha", 1.0), ("beta", 1.0), ("transA", 0), ("transB", 0),
     )  # fmt: skip
     gemm = OpNode("Gemm", (*product.inputs, split[1]), node.outputs, attributes, product.name)
-    return _Match((split[0].source, index), gemm)
+    return Match((split[0].source, index), gemm)
 
 
-def _join_softmax(view: _View, index: int) -> _Match | None:
+def _join_softmax(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     softmax = None
     if node.op == "Reshape":
@@ -253,10 +130,10 @@ def _join_softmax(view: _View, index: int) -> _Match | None:
     if len(wide) > 1:
         attributes += (("flatten", 1),)
     joined = OpNode(softmax.op, flat.inputs, node.outputs, attributes, softmax.name)
-    return _Match((softmax.inputs[0].source, node.inputs[0].source, index), joined)
+    return Match((softmax.inputs[0].source, node.inputs[0].source, index), joined)
 
 
-def _chain(view: _View, edge: Edge, ops: tuple[str, ...]) -> Iterator[int]:
+def _chain(view: View, edge: Edge, ops: tuple[str, ...]) -> Iterator[int]:
     """Nodes upward from ``edge`` along ``ops``, each read only once and otherwise by constants; ends where it fails."""
     for op in ops:
         node = view.inner(edge, op)
@@ -269,7 +146,7 @@ def _chain(view: _View, edge: Edge, ops: tuple[str, ...]) -> Iterator[int]:
         edge = split[0]
 
 
-def _join_lrn(view: _View, index: int) -> _Match | None:
+def _join_lrn(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op != "Div" or len(node.inputs) != 2:
         return None
@@ -283,32 +160,36 @@ def _join_lrn(view: _View, index: int) -> _Match | None:
     window = view.graph.nodes[found[4]].attribute_map["kernel_shape"]
     size = window[0] if isinstance(window, tuple) else 0
     joined = OpNode("LRN", node.inputs[:1], node.outputs, (("size", int(size)),), node.name)
-    return _Match((*sorted((*found, square_edge.source)), index), joined)
+    return Match((*sorted((*found, square_edge.source)), index), joined)
 
 
-def _join_hard_swish(view: _View, index: int) -> _Match | None:
+def _join_hard_swish(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op != "Mul" or len(node.inputs) != 2:
         return None
     for data, gate in (node.inputs, node.inputs[::-1]):
         found = list(_chain(view, gate, ("Div", "Clip", "Add")))
-        if len(found) == 3 and view.split_constant(view.graph.nodes[found[-1]]) is not None:
-            split = view.split_constant(view.graph.nodes[found[-1]])
-            if split is not None and split[0] == data and view.is_scalar(split[1]):
-                return _Match((*sorted(found), index), OpNode("HardSwish", (data,), node.outputs, (), node.name))
+        if len(found) != 3:
+            continue
+        bounds = view.graph.nodes[found[1]].attribute_map
+        split = view.split_constant(view.graph.nodes[found[2]])
+        if split is None or split[0] != data or not view.is_scalar(split[1]):
+            continue
+        if (bounds.get("min"), bounds.get("max")) == (0.0, 6.0):
+            return Match((*sorted(found), index), OpNode("HardSwish", (data,), node.outputs, (), node.name))
     return None
 
 
-def _join_clip(view: _View, index: int) -> _Match | None:
+def _join_clip(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     bounds = node.inputs[1:]
     maximum = view.inner(node.inputs[0], "Max") if node.op == "Min" and len(node.inputs) <= 2 else None
     if maximum is None or len(maximum.inputs) > 2 or not all(map(view.is_scalar, (*bounds, *maximum.inputs[1:]))):
         return None
-    return _Match((node.inputs[0].source, index), OpNode("Clip", maximum.inputs[:1], node.outputs, (), node.name))
+    return Match((node.inputs[0].source, index), OpNode("Clip", maximum.inputs[:1], node.outputs, (), node.name))
 
 
-def _join_hard_sigmoid(view: _View, index: int) -> _Match | None:
+def _join_hard_sigmoid(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op != "Clip" or (node.attribute_map.get("min"), node.attribute_map.get("max")) != (0.0, 1.0):
         return None
@@ -319,10 +200,10 @@ def _join_hard_sigmoid(view: _View, index: int) -> _Match | None:
     if any(split is None or not view.is_scalar(split[1]) for split in splits):
         return None
     data = splits[1][0] if splits[1] is not None else node.inputs[0]
-    return _Match((*sorted(found), index), OpNode("HardSigmoid", (data,), node.outputs, (), node.name))
+    return Match((*sorted(found), index), OpNode("HardSigmoid", (data,), node.outputs, (), node.name))
 
 
-def _join_global_pool(view: _View, index: int) -> _Match | None:
+def _join_global_pool(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op != "ReduceMean":
         return None
@@ -330,7 +211,7 @@ def _join_global_pool(view: _View, index: int) -> _Match | None:
     attributes = node.attribute_map
     if rank < 4 or attributes["axes"] != tuple(range(2, rank)) or not attributes["keepdims"]:
         return None
-    return _Match((index,), OpNode("GlobalAveragePool", node.inputs[:1], node.outputs, (), node.name))
+    return Match((index,), OpNode("GlobalAveragePool", node.inputs[:1], node.outputs, (), node.name))
 
 
 _RULES: tuple[Rule, ...] = (

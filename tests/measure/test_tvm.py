@@ -194,6 +194,13 @@ def test_failure_of_the_importer_is_one_line(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().out == ""
 
 
+def test_advice_to_authors_of_kernels_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    model = network([helper.make_node("Gather", ["x", "first"], ["y"])], (2, 3), weights={})
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "first"))
+    assert kernels_of(TvmRuntime().plan(model, profile())) == [("Gather",)]
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("target", ["", "llvm -mcpu=znver4", '{"kind": "abacus"}'])
 def test_bad_target_names_the_profile(target: str) -> None:
     with pytest.raises(MeasurementError, match="profile 'here.tvm' has tvm_target"):

@@ -14,6 +14,7 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx as import_onnx
 
+from relay_frontend.costs import graph_cost
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, TensorType
 from relay_frontend.relax import from_relax, read_relax
@@ -159,6 +160,43 @@ def test_operators_that_onnx_has_not_become_several() -> None:
     assert ops(graph) == ["Sigmoid", "Mul", "Sqrt", "Reciprocal"]
     assert graph.nodes[1].inputs == (Edge(GRAPH_INPUT, 0), Edge(0))
     assert graph.outputs == (Edge(3),)
+
+
+def test_attention_counts_both_products() -> None:
+    graph = from_relax(
+        module_of(lambda builder, q, k, v: relax.op.nn.attention(q, k, v), (2, 5, 4, 8), (2, 7, 4, 8), (2, 7, 4, 16))
+    )
+    assert ops(graph) == ["Reshape", "Reshape", "Reshape", "Attention", "Reshape"]
+    assert graph.nodes[3].attribute_map == {"is_causal": 0, "kv_num_heads": 4, "q_num_heads": 4}
+    assert graph.nodes[4].outputs == (TensorType((2, 5, 4, 16), "float32"),)
+    products = 2 * 2 * 4 * (5 * 7 * 8 + 5 * 7 * 16)
+    assert graph_cost(graph).flops == products + 5 * 2 * 4 * 5 * 7
+
+
+def test_gate_with_other_bounds_is_no_hard_swish() -> None:
+    def build(builder: relax.BlockBuilder, x: relax.Var) -> Any:
+        gate = relax.op.clip(builder.emit(relax.op.add(x, relax.const(3.0))), 0, 5)
+        return relax.op.multiply(x, builder.emit(relax.op.divide(builder.emit(gate), relax.const(6.0))))
+
+    graph = from_relax(module_of(build, (2, 3)))
+    assert ops(graph) == ["Add", "Clip", "Div", "Mul"]
+    assert graph.nodes[1].attribute_map == {"max": 5.0, "min": 0.0}
+
+
+def test_adaptive_pool_is_a_pool_where_its_windows_are_equal() -> None:
+    def pool_to(extent: int) -> OpGraph:
+        return from_relax(module_of(lambda builder, x: relax.op.nn.adaptive_avg_pool2d(x, extent), (1, 2, 8, 8)))
+
+    assert ops(pool_to(1)) == ["GlobalAveragePool"]
+    assert pool_to(2).nodes[0].attribute_map["kernel_shape"] == (4, 4)
+    with pytest.raises(UnsupportedOperatorError, match="windows of unequal size"):
+        pool_to(3)
+
+
+def test_bounds_that_are_no_literals_are_refused() -> None:
+    bound = tvm.tirx.Var("bound", "float32")
+    with pytest.raises(InvalidGraphError, match=r"relax\.clip .* does not fit its inputs or attributes"):
+        from_relax(module_of(lambda builder, x: relax.op.clip(x, bound, 6.0), (2, 3)))
 
 
 def test_variance_is_the_mean_squared_distance_from_the_mean() -> None:

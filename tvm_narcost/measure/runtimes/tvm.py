@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -169,7 +171,7 @@ def _plan(module: tvm.IRModule, target: tvm.target.Target, name: str) -> RelaxPl
 
 
 def _import(model: onnx.ModelProto) -> tvm.IRModule:
-    """To Relax. TVM's importer warns of each input that it renames, and prints the operator on which it fails."""
+    """To Relax. The importer warns of each input that it renames, and prints the operator on which it fails."""
     prepared = with_unique_weights(with_weights(model))
     with _tvm_errors(model.graph.name, "import"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -191,11 +193,26 @@ def _target(profile: HardwareProfile) -> tvm.target.Target:
 def _tvm_errors(network: str, verb: str) -> Iterator[None]:
     """Turn what TVM raises into a MeasurementError; it raises almost anything, ValueError and AssertionError too."""
     try:
-        yield
+        with _silent_stderr():
+            yield
     except (FrontendError, MeasurementError):
         raise
     except Exception as error:
         raise MeasurementError(f"TVM could not {verb} {network!r}: {_one_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Without what TVM's C++ code writes to file descriptor 2: advice to authors of kernels, hundreds of lines."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _one_line(error: Exception) -> str:
