@@ -1,0 +1,138 @@
+"""Tables of README and docs, made from bench/results/*.json: ``python -m bench.tables`` rewrites them in place.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; with --check nothing is written and a table that
+is out of date ends the program with status 1.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.facts import RESULTS
+
+__all__ = ["TABLES", "fill"]
+
+_ROOT = Path(__file__).parent.parent
+_PAGES = ("README.md", "docs/benchmarks.md")
+_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _read(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return document
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _accuracy() -> str:
+    """MAPE by family held out, mean and spread over seeds."""
+    summary = _read("accuracy")["summary"]
+    predictors = sorted(summary, key=lambda name: summary[name]["average"]["mape_mean"])
+    families = sorted({family for predictor in summary.values() for family in predictor["families"]})
+
+    def cell(figures: Mapping[str, float] | None) -> str:
+        if figures is None:
+            return "-"
+        spread = f" ± {figures['mape_std']:.1f}" if figures["seeds"] > 1 else ""
+        return f"{figures['mape_mean']:.1f}{spread}"
+
+    rows = [
+        [family, *(cell(summary[predictor]["families"].get(family)) for predictor in predictors)] for family in families
+    ]
+    average = ["**average**", *(f"**{cell(summary[predictor]['average'])}**" for predictor in predictors)]
+    return _markdown(["family held out", *predictors], [*rows, average])
+
+
+def _light() -> str:
+    """The nine real networks: predicted and measured."""
+    document = _read("light")
+    rows = [
+        [
+            row["network"],
+            f"{row['predicted_ms']:.2f}",
+            f"{row['interval_ms'][0]:.2f} - {row['interval_ms'][1]:.2f}",
+            f"{row['measured_ms']:.2f}",
+            f"{row['predicted_ms'] / row['measured_ms']:.2f}",
+            f"{row['kernel_sum_ms']:.2f}",
+            f"{row['flops_ms']:.2f}",
+        ]
+        for row in document["networks"]
+    ]
+    mape = document["mape"]
+    last = ["**mean error**", f"**{mape['narformer']:.1f} %**", "", "", "", f"{mape['kernel_sum']:.1f} %",
+            f"{mape['flops']:.1f} %"]  # fmt: skip
+    header = ["network", "predicted ms", "90 % interval", "measured ms", "ratio", "kernel-sum ms", "FLOPs ms"]
+    return _markdown(header, [*rows, last])
+
+
+def _speed() -> str:
+    """Milliseconds of each step."""
+    document = _read("speed")
+    rows = [[step, f"{figures['median_ms']:.2f}", f"{figures['p90_ms']:.2f}"]
+            for step, figures in document["steps"].items()]  # fmt: skip
+    return _markdown(["step", "median ms", "p90 ms"], rows)
+
+
+def _tokens() -> str:
+    """Time of encoding against the size of the network."""
+    document = _read("tokens_speed")
+    sizes = document["nodes"]
+    rows = [
+        [f"{shape}, {schema}", *(f"{value:.1f}" for value in figures["ms"]), f"{figures['exponent']:.2f}"]
+        for shape, schemas in document["scaling"].items()
+        for schema, figures in schemas.items()
+    ]
+    return _markdown(["graph, schema", *(f"{size:,}" for size in sizes), "exponent"], rows)
+
+
+def _planners() -> str:
+    """How far the planner by rules agrees with the runtime's own."""
+    summary = _read("planners")["summary"]
+    rows = [
+        [name, f"{figures['networks']:.0f}", f"{figures['f1']:.3f}", f"{100 * figures['identical']:.0f} %"]
+        for name, figures in summary.items()
+    ]
+    return _markdown(["networks", "count", "F1 of kernels", "identical plans"], rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "accuracy": _accuracy,
+    "light": _light,
+    "planners": _planners,
+    "speed": _speed,
+    "tokens": _tokens,
+}
+
+
+def fill(text: str) -> str:
+    """``text`` with every table made anew from its result file."""
+    return _BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+
+
+def main() -> None:
+    """Rewrite the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    stale = []
+    for page in _PAGES:
+        path = _ROOT / page
+        before = path.read_text()
+        after = fill(before)
+        if after != before:
+            stale.append(page)
+            if not arguments.check:
+                path.write_text(after)
+    print(f"out of date: {stale}" if arguments.check else f"rewritten: {stale}")
+    sys.exit(1 if arguments.check and stale else 0)
+
+
+if __name__ == "__main__":
+    main()
