@@ -1,0 +1,73 @@
+"""Leave-one-family-out, every predictor alike."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+
+from tests.training.analytic import FAMILIES, PROFILE, examples
+from tvm_narcost.errors import TrainingError
+from tvm_narcost.training import evaluate
+from tvm_narcost.training.evaluate import PREDICTORS, fit_kernel_sum_to, leave_one_family_out, measured_ms
+from tvm_narcost.training.examples import Example
+from tvm_narcost.training.loop import TrainingSettings
+from tvm_narcost.training.paper_loop import PaperSettings
+from tvm_narcost.training.splits import Split
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As little training as runs at all: what is tested is who is trained on what."""
+    brief = dataclasses.replace(TrainingSettings(), epochs=1, batch=8)
+    monkeypatch.setattr(evaluate, "TrainingSettings", lambda: brief)
+    monkeypatch.setattr(evaluate, "PaperSettings", lambda: PaperSettings(epochs=1))
+    monkeypatch.setattr(evaluate, "_VALIDATION", 0.2)
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS)
+def test_each_predictor_is_judged_on_the_held_out_family(quick: None, predictor: str) -> None:
+    measured = examples(["plain", "narrow", "mixed"], 6)
+    result = leave_one_family_out(measured, predictor, "mixed", 0, PROFILE)
+    assert (result.predictor, result.family, result.seed) == (predictor, "mixed", 0)
+    assert result.measured_ms == tuple(measured_ms([example for example in measured if example.family == "mixed"]))
+    assert len(result.predicted_ms) == result.metrics.networks == 6
+    again = leave_one_family_out(measured, predictor, "mixed", 0, PROFILE)
+    assert again.predicted_ms == pytest.approx(result.predicted_ms, rel=1e-6)
+
+
+def test_predictors_that_see_kernels_beat_flops_on_an_unseen_family() -> None:
+    """Kernels of the held-out family are known from others; its mix of them is not."""
+    measured = examples(list(FAMILIES), 8)
+    by_kernels = leave_one_family_out(measured, "kernel_sum", "mixed", 0, PROFILE).metrics
+    by_flops = leave_one_family_out(measured, "flops", "mixed", 0, PROFILE).metrics
+    assert by_kernels.mape < 5.0
+    assert by_kernels.mape < 0.5 * by_flops.mape
+
+
+def test_roofline_is_a_lower_bound() -> None:
+    result = leave_one_family_out(examples(["plain", "mixed"], 4), "roofline", "mixed", 0, PROFILE)
+    assert all(bound < measured for bound, measured in zip(result.predicted_ms, result.measured_ms, strict=True))
+
+
+def test_kernel_sum_and_flops_are_fitted_without_the_test_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[str] = []
+
+    def note(measured: Sequence[Example], seed: int) -> object:
+        fitted.extend(example.family for example in measured)
+        return fit_kernel_sum_to(measured, seed)
+
+    monkeypatch.setattr(evaluate, "fit_kernel_sum_to", note)
+    leave_one_family_out(examples(["plain", "narrow", "mixed"], 3), "kernel_sum", "narrow", 0, PROFILE)
+    assert set(fitted) == {"plain", "mixed"}
+
+
+def test_family_that_was_not_measured() -> None:
+    with pytest.raises(TrainingError, match="family 'toaster': 0 networks, expected one of"):
+        leave_one_family_out(examples(["plain", "mixed"], 2), "flops", "toaster", 0, PROFILE)
+
+
+def test_too_few_networks_of_other_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = tuple(examples(["plain", "mixed"], 2))
+    monkeypatch.setattr(evaluate, "leave_family_out", lambda *_, **__: Split(measured[:1], (), measured[2:]))
+    with pytest.raises(TrainingError, match="1 networks of other families to train on, expected at least 2"):
+        leave_one_family_out(measured, "flops", "mixed", 0, PROFILE)
