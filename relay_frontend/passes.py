@@ -5,7 +5,7 @@ runs them in the order of ``PASSES``.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,10 +23,17 @@ __all__ = [
 
 
 class GraphPass(Protocol):
-    """A rewrite of a graph; ``requires`` and ``ensures`` say in words what holds before and after."""
+    """A rewrite of a graph, which says in words what holds before and after."""
 
-    requires: str
-    ensures: str
+    @property
+    def requires(self) -> str:
+        """What must hold before."""
+        ...
+
+    @property
+    def ensures(self) -> str:
+        """What holds after."""
+        ...
 
     def __call__(self, graph: OpGraph) -> OpGraph:
         """The rewritten graph; the one given stays as it is."""
@@ -241,7 +248,7 @@ def _with_inputs(node: OpNode, inputs: tuple[Edge, ...]) -> OpNode:
     return OpNode(node.op, inputs, node.outputs, node.attributes, node.name)
 
 
-PASSES: tuple[Callable[[OpGraph], OpGraph], ...] = (
+PASSES: tuple[GraphPass, ...] = (
     DropIdentityPass(),
     FoldBatchNormPass(),
     RenameBinarySumPass(),

@@ -54,13 +54,13 @@ def arrange_nodes(nodes: Sequence[SourceNode], given: Collection[str]) -> list[S
 
 
 def drop_unread_outputs(nodes: Sequence[SourceNode], graph_outputs: Collection[str]) -> None:
-    """Take optional outputs that nobody reads off the end of each node: they are not computed."""
+    """Take optional outputs that nobody reads off the end of each node: they are not computed at inference."""
     read = {name for node in nodes for name in node.inputs}
     read.update(graph_outputs)
     read.discard("")
     for node in nodes:
         outputs = node.outputs
-        if len(outputs) > 1 and outputs[-1] not in read:
+        if len(outputs) > 1 and outputs[-1] not in read and not node.attributes.get("training_mode"):
             least = required_outputs(node.op, node.version) if not node.domain else 1
             while len(outputs) > least and outputs[-1] not in read:
                 outputs.pop()

@@ -245,17 +245,27 @@ def _cast(call: _Call) -> None:
 
 
 def _convolution(call: _Call) -> None:
-    weight = call.inputs[3 if call.op == "QLinearConv" else 1]
+    weight = _weight(call, 3 if call.op == "QLinearConv" else 1)
     _check_channels(call, weight.shape[1] * call.integer("group", 1), outputs=weight.shape[0])
     call.attributes["kernel_shape"] = call.ints("kernel_shape") or weight.shape[2:]
     resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
 
 
 def _transposed(call: _Call) -> None:
-    weight = call.inputs[1]
+    weight = _weight(call, 1)
     _check_channels(call, weight.shape[0], outputs=weight.shape[0])
     call.attributes["kernel_shape"] = call.ints("kernel_shape") or weight.shape[2:]
     resolve_transposed_window(call.label, call.attributes, call.inputs[0].shape[2:])
+
+
+def _weight(call: _Call, slot: int) -> TensorType:
+    data, weight = call.inputs[0], call.inputs[slot]
+    if not 2 <= len(data.shape) == len(weight.shape):
+        raise InvalidGraphError(
+            f"{call.label} reads {list(data.shape)} with weights {list(weight.shape)}, expected as many dimensions, 2 "
+            "or more"
+        )
+    return weight
 
 
 def _check_channels(call: _Call, expected: int, *, outputs: int) -> None:
