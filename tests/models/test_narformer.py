@@ -124,9 +124,7 @@ def test_depth_and_static_feature_take_part() -> None:
     network, tokens, mask = built(NETWORK), torch.randn(1, 5, 12), torch.ones(1, 5, dtype=torch.bool)
     depth_code, static = torch.randn(1, 12), torch.randn(1, 8)
     with torch.inference_mode():
-        values = {
-            float(network(tokens, mask, depth_code + i, static + j)) for i in (0.0, 1.0) for j in (0.0, 1.0)
-        }
+        values = {float(network(tokens, mask, depth_code + i, static + j)) for i in (0.0, 1.0) for j in (0.0, 1.0)}
     assert len(values) == 4
 
 

@@ -120,8 +120,8 @@ class NarFormerLatency:
 
     @staticmethod
     def config_facts(config: NarFormerConfig, members: int) -> dict[str, object]:
-        """The config as an artifact keeps it."""
-        return {**asdict(config), "members": members}
+        """The config as an artifact keeps it, and as JSON gives it back."""
+        return {**asdict(config), "fusion_queries": list(config.fusion_queries), "members": members}
 
 
 def _build(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tuple[NarFormer, ...]:
