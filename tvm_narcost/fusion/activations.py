@@ -1,34 +1,22 @@
 """Activations and residual sums that ONNX Runtime computes inside of a convolution or matrix product."""
 
 from relay_frontend.graph import AttributeValue
-from tvm_narcost.fusion.draft import Draft, DraftNode, Value
+from tvm_narcost.fusion.draft import Draft, DraftNode, Value, sole_reader
 
-__all__ = ["fuse_activations", "fuse_residual_sums", "inline_hard_swish", "sole_reader"]
+__all__ = ["fuse_activations", "fuse_residual_sums", "inline_hard_swish"]
 
-_CONV_ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "Clip", "HardSigmoid", "HardSwish")
+_CONV_ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "Clip", "HardSigmoid")
 _GEMM_ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "Selu", "Softplus", "Softsign")
 
 
-def sole_reader(value: Value) -> DraftNode | None:
-    """The node that reads a value, when it reads it once and nobody else does."""
-    return next(iter(value.readers)) if value.uses == 1 and value.readers else None
-
-
 def inline_hard_swish(draft: Draft) -> None:
-    """HardSwish is a function: x times HardSigmoid(x). Right behind a convolution it becomes one again."""
+    """HardSwish is a function, x times HardSigmoid(x), and runs as two kernels unless the layout rules fuse it."""
     for swish in draft.nodes("HardSwish"):
         x, kind = swish.inputs[0], swish.output.kind
         gate = draft.add("HardSigmoid", [x], [kind], {"alpha": 1 / 6, "beta": 0.5}, swish.name)
         product = draft.add("Mul", [x, gate.output], [kind], {}, swish.name)
         draft.replace(swish.output, product.output)
         draft.remove(swish)
-    for gate in draft.nodes("HardSigmoid"):
-        x, gated = gate.inputs[0], sole_reader(gate.output)
-        behind_conv = x.producer is not None and x.producer.op == "Conv" and x.uses == 2
-        if behind_conv and gated is not None and gated.op == "Mul" and set(gated.inputs) == {x, gate.output}:
-            made = draft.add("HardSwish", [x], [gated.output.kind], {}, gate.name)
-            draft.replace(gated.output, made.output)
-            draft.remove_chain([gated.output])
 
 
 def fuse_activations(draft: Draft) -> None:

@@ -5,9 +5,7 @@ or a vector at the right place.
 """
 
 from relay_frontend.graph import AttributeValue
-from tvm_narcost.fusion.activations import sole_reader
-from tvm_narcost.fusion.draft import Draft, DraftNode, Value
-from tvm_narcost.fusion.folding import constant_operand
+from tvm_narcost.fusion.draft import Draft, DraftNode, Value, constant_operand, sole_reader
 
 __all__ = ["fuse_gelu", "fuse_layer_normalization", "fuse_quick_gelu", "fuse_skip_layer_normalization"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 
-__all__ = ["Draft", "DraftNode", "Value"]
+__all__ = ["Draft", "DraftNode", "Value", "constant_operand", "sole_reader"]
 
 
 @dataclass(eq=False, slots=True)
@@ -121,6 +121,15 @@ class Draft:
             new.output_uses += old.output_uses
             old.output_uses = 0
 
+    def interpose(
+        self, node: DraftNode, slot: int, kind: TensorType, op: str, attributes: dict[str, AttributeValue]
+    ) -> None:
+        """Let ``node`` write a value of another kind, and a new node make of it what ``node`` wrote before."""
+        old = node.outputs[slot]
+        node.outputs[slot] = Value(kind, producer=node)
+        made = self.add(op, [node.outputs[slot]], [], attributes)
+        made.outputs, old.producer = [old], made
+
     def remove(self, node: DraftNode) -> None:
         """Take a node out; nobody reads it any more."""
         self.set_inputs(node, ())
@@ -142,9 +151,9 @@ class Draft:
         return len(self._nodes)
 
     def nodes(self, *ops: str) -> Iterator[DraftNode]:
-        """The nodes of these operators that are there when it is their turn, in the order of execution."""
-        for node in self.ordered():
-            if node in self._nodes and node.op in ops:
+        """The nodes of these operators that are still there when it is their turn, in the order of creation."""
+        for node in [node for node in self._nodes if node.op in ops]:
+            if node in self._nodes:
                 yield node
 
     def ordered(self) -> list[DraftNode]:
@@ -199,3 +208,16 @@ class Draft:
             parameters=tuple(parameters),
             outputs=tuple(edges[value] for value in self.outputs),
         )
+
+
+def constant_operand(node: DraftNode) -> tuple[Value, Value] | None:
+    """(data, constant) of an operator of two inputs, of which exactly one is a parameter."""
+    if len(node.inputs) != 2 or node.inputs[0].parameter == node.inputs[1].parameter:
+        return None
+    first, second = node.inputs
+    return (second, first) if first.parameter else (first, second)
+
+
+def sole_reader(value: Value) -> DraftNode | None:
+    """The node that reads a value, when it reads it once and nobody else does."""
+    return next(iter(value.readers)) if value.uses == 1 and value.readers else None

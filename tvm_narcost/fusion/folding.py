@@ -1,18 +1,9 @@
 """Constants that go into the weights of a convolution, sums that go into a matrix product, reshapes of reshapes."""
 
 from relay_frontend.graph import AttributeValue, TensorType
-from tvm_narcost.fusion.activations import sole_reader
-from tvm_narcost.fusion.draft import Draft, DraftNode, Value
+from tvm_narcost.fusion.draft import Draft, DraftNode, Value, constant_operand, sole_reader
 
 __all__ = ["fold_channel_constants", "fold_padding", "fold_scale_into_matmul", "fold_sum_into_gemm", "merge_reshapes"]
-
-
-def constant_operand(node: DraftNode) -> tuple[Value, Value] | None:
-    """(data, constant) of an operator of two inputs, of which exactly one is a parameter."""
-    if len(node.inputs) != 2 or node.inputs[0].parameter == node.inputs[1].parameter:
-        return None
-    first, second = node.inputs
-    return (second, first) if first.parameter else (first, second)
 
 
 def fold_channel_constants(draft: Draft) -> None:
@@ -20,12 +11,12 @@ def fold_channel_constants(draft: Draft) -> None:
     for conv in draft.nodes("Conv"):
         reader = sole_reader(conv.output)
         while reader is not None and reader.op in ("Mul", "Add") and conv.inputs[1].parameter:
-            operand = constant_operand(reader)
-            if operand is None or not _is_per_channel(operand[1].shape, conv.output.shape, reader.op):
+            constant = reader.inputs[-1]  # ONNX Runtime looks for it in the second place only
+            if not constant.parameter or not _is_per_channel(constant.shape, conv.output.shape, reader.op):
                 break
             if reader.op == "Add" and len(conv.inputs) == 2:
-                kind = TensorType((conv.output.shape[1],), operand[1].kind.dtype)
-                draft.set_inputs(conv, (*conv.inputs, Value(kind, parameter=True, name=operand[1].name)))
+                kind = TensorType((conv.output.shape[1],), constant.kind.dtype)
+                draft.set_inputs(conv, (*conv.inputs, Value(kind, parameter=True, name=constant.name)))
             draft.replace(reader.output, conv.output)
             draft.remove(reader)
             reader = sole_reader(conv.output)

@@ -4,10 +4,11 @@ Channels are stored in blocks that fill a vector register. Convolutions and pool
 channels permit; what stands between them stays in it where it can; everything else reads a reordered copy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from relay_frontend.graph import AttributeValue, TensorType
-from tvm_narcost.fusion.draft import Draft, DraftNode, Value
+from tvm_narcost.fusion.draft import Draft, DraftNode, Value, constant_operand
 
 __all__ = ["block_layout"]
 
@@ -114,8 +115,13 @@ class _Blocking:
             self._move(node, node.op, [self._enter(data)], attributes, data.shape[1])
 
     def _elementwise(self, node: DraftNode) -> None:
-        if node.op == "Mul" and _is_channel_scale(node) and node.inputs[0] in self.blocked:
-            self._depthwise(node)
+        operand = constant_operand(node) if node.op == "Mul" else None
+        if operand is not None:
+            data, scale = operand
+            if data in self.blocked and _is_per_channel(scale.shape, data.shape):
+                self._depthwise(node, data, [scale])
+            return
+        if node.op == "Mul" and self._hard_swish(node):
             return
         if any(value not in self.blocked for value in node.inputs) or len({value.shape for value in node.inputs}) > 1:
             return
@@ -130,6 +136,20 @@ class _Blocking:
                     return
         self._keep(node, sources, sources[0].channels)
 
+    def _hard_swish(self, node: DraftNode) -> bool:
+        """Fuse x times HardSigmoid(x) into the convolution that writes x, if nobody else reads x."""
+        for data, gate in (node.inputs, node.inputs[::-1]):
+            source, sigmoid = self.blocked.get(data), gate.producer
+            if source is None or sigmoid is None or sigmoid.op != "HardSigmoid" or sigmoid.inputs[0] is not data:
+                continue
+            conv = source.value.producer
+            if conv is not None and source.uses == 2 and gate.uses == 1 and _takes_activation(conv):
+                conv.attributes["activation"] = "HardSwish"
+                self._stand_for(node, source)
+                self.draft.remove(sigmoid)
+                return True
+        return False
+
     def _concat(self, node: DraftNode) -> None:
         sources = [self.blocked[value] for value in node.inputs if value in self.blocked]
         aligned = all(source.channels % self.block == 0 for source in sources)
@@ -141,8 +161,7 @@ class _Blocking:
         source = self.blocked[node.inputs[0]]
         if node.op in _STAY_BLOCKED:
             conv = source.value.producer
-            fusible = conv is not None and conv.op == "Conv" and "activation" not in conv.attributes
-            if conv is not None and fusible and source.uses == 1 and node.op in _FUSED_LATE:
+            if conv is not None and source.uses == 1 and node.op in _FUSED_LATE and _takes_activation(conv):
                 conv.attributes["activation"] = node.op
                 self._stand_for(node, source)
             else:
@@ -150,25 +169,24 @@ class _Blocking:
         elif node.op in _GLOBAL_POOLS:
             self._pool(node)
         elif node.op == "BatchNormalization" and len(node.outputs) == 1:
-            self._depthwise(node)
+            self._depthwise(node, node.inputs[0], node.inputs[1:3])
         elif node.op == "Transpose" and node.attributes.get("perm") == _TO_CHANNELS_LAST:
             attributes: dict[str, AttributeValue] = {"channels": source.channels, "channels_last": 1}
             copy = self.draft.add("ReorderOutput", [source.value], [node.output.kind], attributes, node.name)
             self.draft.replace(node.output, copy.output)
             self.draft.remove(node)
 
-    def _depthwise(self, node: DraftNode) -> None:
-        """A scale a channel, for BatchNormalization a shift too, as a depthwise convolution of one tap."""
-        source = self.blocked[node.inputs[0]]
+    def _depthwise(self, node: DraftNode, data: Value, constants: Sequence[Value]) -> None:
+        """A scale a channel, perhaps with a shift, as a depthwise convolution of one tap."""
+        source = self.blocked[data]
         channels = self._whole(source.channels)
-        constants = [self._pad(node.inputs[1], (channels, 1, 1, 1))]
-        if node.op == "BatchNormalization":
-            constants.append(self._pad(node.inputs[2], (channels,)))
+        shapes = ((channels, 1, 1, 1), (channels,))
+        padded = [self._pad(constant, shape) for constant, shape in zip(constants, shapes, strict=False)]
         attributes: dict[str, AttributeValue] = {
             "dilations": (1, 1), "group": channels, "kernel_shape": (1, 1), "layout": "nchwc", "pads": (0, 0, 0, 0),
             "strides": (1, 1),
         }  # fmt: skip
-        self._move(node, "Conv", [source.value, *constants], attributes, source.channels)
+        self._move(node, "Conv", [source.value, *padded], attributes, source.channels)
 
     def _enter(self, plain: Value) -> Value:
         """A value in blocks; it is reordered if nothing has written it so."""
@@ -226,14 +244,17 @@ def _is_float(value: Value) -> bool:
     return value.kind.dtype == "float32"
 
 
+def _takes_activation(conv: DraftNode) -> bool:
+    """Whether a blocked node can still apply an activation to its result."""
+    return conv.op == "Conv" and "activation" not in conv.attributes
+
+
 def _takes_sum(conv: DraftNode) -> bool:
     """Whether a blocked convolution can still add another value to its result."""
-    return conv.op == "Conv" and not conv.attributes.keys() & {"activation", "fused_sum"}
+    return _takes_activation(conv) and "fused_sum" not in conv.attributes
 
 
-def _is_channel_scale(node: DraftNode) -> bool:
-    """Whether a Mul multiplies by one constant a channel."""
-    if len(node.inputs) != 2 or not node.inputs[1].parameter or len(node.inputs[0].shape) != 4:
-        return False
-    channels = node.inputs[0].shape[1]
-    return channels > 1 and node.inputs[1].shape in ((channels, 1, 1), (1, channels, 1, 1))
+def _is_per_channel(constant: tuple[int, ...], data: tuple[int, ...]) -> bool:
+    """Whether a constant has one number a channel."""
+    channels = data[1]
+    return channels > 1 and constant in ((channels, 1, 1), (1, channels, 1, 1))

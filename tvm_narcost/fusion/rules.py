@@ -24,13 +24,14 @@ from tvm_narcost.fusion.folding import (
 )
 from tvm_narcost.fusion.layout import block_layout
 from tvm_narcost.fusion.sharing import share_equal_nodes, split_gathers, split_slices
+from tvm_narcost.fusion.transposes import push_transposes
 
 __all__ = ["plan_by_rules"]
 
 _RULES = (
-    share_equal_nodes, fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes, split_gathers,
-    split_slices, inline_hard_swish, fuse_activations, fuse_gelu, fuse_layer_normalization,
-    fuse_skip_layer_normalization, fuse_quick_gelu, fold_scale_into_matmul,
+    share_equal_nodes, fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes, push_transposes,
+    inline_hard_swish, fuse_activations, fuse_gelu, fuse_layer_normalization, split_gathers, split_slices,
+    push_transposes, fuse_skip_layer_normalization, fuse_quick_gelu, fold_scale_into_matmul,
 )  # fmt: skip
 
 

@@ -19,10 +19,7 @@ def share_equal_nodes(draft: Draft) -> None:
 
 
 def split_gathers(draft: Draft) -> None:
-    """As many Gathers of one index along an axis as that axis is long, and no other reader: Split and Squeeze.
-
-    Where the gathered value is a transpose along whose first axis is gathered, the split is of what is transposed.
-    """
+    """As many Gathers of one index along an axis as that axis is long, and no other reader: Split and Squeeze."""
     for value in _values(draft):
         readers = list(value.readers)
         axes = {reader.attributes.get("axis", 0) for reader in readers if reader.op == "Gather"}
@@ -38,27 +35,13 @@ def _takes_one(reader: DraftNode, value: Value) -> bool:
 
 
 def _split_and_squeeze(draft: Draft, value: Value, axis: int, readers: list[DraftNode]) -> None:
-    transpose = value.producer
-    permutation = transpose.integers("perm") if transpose is not None and transpose.op == "Transpose" else ()
-    kept: tuple[int, ...] = ()
-    if transpose is not None and permutation:
-        source, cut = transpose.inputs[0], permutation[axis]
-        rest = [place for position, place in enumerate(permutation) if position != axis]
-        kept = tuple(place - (place > cut) for place in rest)
-    else:
-        source, cut = value, axis
-    shape = (*source.shape[:cut], 1, *source.shape[cut + 1 :])
-    squeezed = (*source.shape[:cut], *source.shape[cut + 1 :])
-    attributes: dict[str, AttributeValue] = {"axis": cut, "split": (1,) * len(readers)}
-    dtype = source.kind.dtype
-    split = draft.add("Split", [source], [TensorType(shape, dtype)] * len(readers), attributes)
+    kind = TensorType((*value.shape[:axis], 1, *value.shape[axis + 1 :]), value.kind.dtype)
+    attributes: dict[str, AttributeValue] = {"axis": axis, "split": (1,) * len(readers)}
+    split = draft.add("Split", [value], [kind] * len(readers), attributes)
     for reader, part in zip(readers, split.outputs, strict=True):
-        result = draft.add("Squeeze", [part], [TensorType(squeezed, dtype)], {"axes": (cut,)}).output
-        if kept != tuple(range(len(kept))):
-            result = draft.add("Transpose", [result], [reader.output.kind], {"perm": kept}).output
-        draft.replace(reader.output, result)
+        squeeze = draft.add("Squeeze", [part], [reader.output.kind], {"axes": (axis,)}, reader.name)
+        draft.replace(reader.output, squeeze.output)
         draft.remove(reader)
-    draft.remove_chain([value])
 
 
 def split_slices(draft: Draft) -> None:
