@@ -5,6 +5,7 @@ Weights are constants of the module, or parameters after the first ``num_input``
 compiler folds it.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +38,8 @@ def from_relax(module: tvm.IRModule, *, function: str = "main", name: str | None
         UnsupportedOperatorError: operators with no canonical counterpart; names them all.
         InvalidGraphError: no such function, or a value that is no tensor where one is needed.
     """
-    return normalise_relax(read_relax(module, function=function, name=name).graph)[0]
+    reading = read_relax(module, function=function, name=name)
+    return normalise_relax(reading.graph, reading.scalars)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ class RelaxReading:
 
     Attributes:
         graph: the operators exactly as the module has them.
+        scalars: values of constants of one element, by parameter slot.
         nodes_of: a binding's variable -> the nodes that stand for it. Missing: it is a parameter, or a mere name.
     """
 
     graph: OpGraph
+    scalars: Mapping[int, float]
     nodes_of: Mapping[relax.Var, tuple[int, ...]]
 
 
@@ -67,7 +71,7 @@ def read_relax(module: tvm.IRModule, *, function: str = "main", name: str | None
             f"function {function!r} uses {', '.join(sorted(reader.unsupported))}, expected operators of "
             "relay_frontend/relax_table.py: read the module before it is legalised, or add them there"
         )
-    return RelaxReading(reader.build(name or function, outputs), reader.nodes_of)
+    return RelaxReading(reader.build(name or function, outputs), reader.scalars, reader.nodes_of)
 
 
 Value = tuple[Edge, ...]  # of a tensor one edge, of a tuple of tensors one a field; empty for what is no tensor
@@ -84,6 +88,7 @@ class _Reader:
     values: dict[relax.Var, Value] = field(default_factory=dict)
     nodes_of: dict[relax.Var, tuple[int, ...]] = field(default_factory=dict)
     constants: dict[tvm.ir.GenericConst, Edge] = field(default_factory=dict)
+    scalars: dict[int, float] = field(default_factory=dict)
     unsupported: set[str] = field(default_factory=set)
 
     def read(self, function: relax.Function) -> Value:
@@ -127,7 +132,9 @@ class _Reader:
         if isinstance(expression, tvm.ir.GenericConst):
             if expression not in self.constants:
                 name = f"constant_{len(self.parameters)}"
-                self.constants[expression] = self._add_parameter(name, _tensor_types(expression.ty, name)[0])
+                edge = self.constants[expression] = self._add_parameter(name, _tensor_types(expression.ty, name)[0])
+                if self.parameters[edge.slot][1].elements == 1:
+                    self.scalars[edge.slot] = float(expression.value.numpy().item())
             return (self.constants[expression],)
         if isinstance(expression, relax.Tuple):
             return tuple(edge for item in expression.fields for edge in self._value_of(item))
@@ -148,7 +155,7 @@ class _Reader:
         inputs = tuple(edge for argument in arguments for edge in self._value_of(argument))
         outputs = _tensor_types(variable.ty, variable.name)
         if op in CONSTANT_OPERATORS or (inputs and all(edge.source == PARAMETER for edge in inputs)):
-            return tuple(self._add_parameter(variable.name, kind) for kind in outputs)
+            return self._fold(op, inputs, variable.name, outputs)
         if converter is None or not outputs:
             self.unsupported.add(op)
             return tuple(self._add_parameter(variable.name, kind) for kind in outputs)
@@ -163,6 +170,17 @@ class _Reader:
             ) from error
         self.nodes[last.source] = _rename(self.nodes[last.source], variable.name)
         return tuple(Edge(last.source, slot) for slot in range(len(outputs)))
+
+    def _fold(self, op: str, inputs: Value, name: str, outputs: tuple[TensorType, ...]) -> Value:
+        """Parameters in place of a call on constants; values only of what the importer makes of Clip's bounds."""
+        edges = tuple(self._add_parameter(name, kind) for kind in outputs)
+        values = [self.scalars.get(edge.slot) for edge in inputs]
+        known = [value for value in values if value is not None]
+        if op == "relax.isnan" and len(known) == 1:
+            self.scalars[edges[0].slot] = float(math.isnan(known[0]))
+        elif op == "relax.where" and len(known) == 3:
+            self.scalars[edges[0].slot] = known[1] if known[0] else known[2]
+        return edges
 
     def _types(self, edges: Iterable[Edge]) -> tuple[TensorType, ...]:
         pools = {GRAPH_INPUT: self.inputs, PARAMETER: self.parameters}

@@ -15,23 +15,24 @@ have no other reader. The caller can forbid a match: the planner allows only tho
     ReduceMean over all of the image, axes kept            GlobalAveragePool
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 
 from relay_frontend.graph import PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.relax_rewrite import Allowed, Match, Rule, View, apply_rule, drop_unread
 
-__all__ = ["normalise_relax"]
+__all__ = ["join_gemm", "join_global_pool", "normalise_relax"]
 
 
 def normalise_relax(
-    graph: OpGraph, allowed: Allowed = lambda nodes, becomes: True
+    graph: OpGraph, scalars: Mapping[int, float], allowed: Allowed = lambda nodes, becomes: True
 ) -> tuple[OpGraph, tuple[int | None, ...]]:
     """Apply every rule, in the order of the table above; outputs and parameters that nobody reads go.
 
     Args:
         graph: as read by ``read_relax``.
+        scalars: the values of constants of one element, by parameter slot.
         allowed: whether these nodes of ``graph`` may become that one, or None: nothing.
 
     Returns:
@@ -40,7 +41,7 @@ def normalise_relax(
     count = len(graph.nodes)
     origins: list[tuple[int, ...]] = [(index,) for index in range(count)]
     for rule in _RULES:
-        graph, origins = apply_rule(rule, graph, origins, allowed)
+        graph, origins = apply_rule(rule, graph, origins, allowed, scalars)
     mapping: list[int | None] = [None] * count
     for new, group in enumerate(origins):
         for old in group:
@@ -92,7 +93,8 @@ def _join_bias(view: View, index: int) -> Match | None:
     return Match((split[0].source, index), joined)
 
 
-def _join_gemm(view: View, index: int) -> Match | None:
+def join_gemm(view: View, index: int) -> Match | None:
+    """A product by a 2-d weight and a bias a column."""
     node = view.graph.nodes[index]
     split = view.split_constant(node) if node.op == "Add" else None
     product = view.inner(split[0], "MatMul") if split is not None else None
@@ -133,34 +135,49 @@ def _join_softmax(view: View, index: int) -> Match | None:
     return Match((softmax.inputs[0].source, node.inputs[0].source, index), joined)
 
 
-def _chain(view: View, edge: Edge, ops: tuple[str, ...]) -> Iterator[int]:
-    """Nodes upward from ``edge`` along ``ops``, each read only once and otherwise by constants; ends where it fails."""
+def _chain(view: View, edge: Edge, ops: tuple[str, ...]) -> list[tuple[int, float | None]]:
+    """Nodes upward from ``edge`` along ``ops``, each read only once, with the scalar that each reads besides.
+
+    Empty if the graph does not go that way.
+    """
+    found: list[tuple[int, float | None]] = []
     for op in ops:
         node = view.inner(edge, op)
-        if node is None:
-            return
-        yield edge.source
-        split = (node.inputs[0], None) if len(node.inputs) == 1 else view.split_constant(node)
-        if split is None:
-            return
-        edge = split[0]
+        split = view.split_constant(node) if node is not None and len(node.inputs) == 2 else None
+        if node is None or (split is None and len(node.inputs) != 1):
+            return []
+        found.append((edge.source, None if split is None else view.scalar(split[1])))
+        edge = node.inputs[0] if split is None else split[0]
+    return found
+
+
+def _source(view: View, index: int) -> Edge:
+    """What a node of a chain reads upward."""
+    node = view.graph.nodes[index]
+    split = view.split_constant(node) if len(node.inputs) == 2 else None
+    return node.inputs[0] if split is None else split[0]
 
 
 def _join_lrn(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op != "Div" or len(node.inputs) != 2:
         return None
-    found = list(_chain(view, node.inputs[1], ("Pow", "Add", "Mul", "Reshape", "AveragePool", "Reshape")))
-    if len(found) != 6:
+    found = _chain(view, node.inputs[1], ("Pow", "Add", "Mul", "Reshape", "AveragePool", "Reshape"))
+    if not found:
         return None
-    square_edge = view.graph.nodes[found[-1]].inputs[0]
+    (_, beta), (_, bias), (_, alpha), *_ = found
+    square_edge = _source(view, found[-1][0])
     square = view.inner(square_edge, "Mul")
-    if square is None or square.inputs != (node.inputs[0], node.inputs[0]):
+    window = view.graph.nodes[found[4][0]].attribute_map["kernel_shape"]
+    if square is None or square.inputs != (node.inputs[0], node.inputs[0]) or not isinstance(window, tuple):
         return None
-    window = view.graph.nodes[found[4]].attribute_map["kernel_shape"]
-    size = window[0] if isinstance(window, tuple) else 0
-    joined = OpNode("LRN", node.inputs[:1], node.outputs, (("size", int(size)),), node.name)
-    return Match((*sorted((*found, square_edge.source)), index), joined)
+    if alpha is None or beta is None or bias is None:
+        return None
+    attributes: tuple[tuple[str, AttributeValue], ...] = (
+        ("alpha", alpha), ("beta", beta), ("bias", bias), ("size", int(window[0])),
+    )  # fmt: skip
+    nodes = (*sorted((*(place for place, _ in found), square_edge.source)), index)
+    return Match(nodes, OpNode("LRN", node.inputs[:1], node.outputs, attributes, node.name))
 
 
 def _join_hard_swish(view: View, index: int) -> Match | None:
@@ -168,42 +185,48 @@ def _join_hard_swish(view: View, index: int) -> Match | None:
     if node.op != "Mul" or len(node.inputs) != 2:
         return None
     for data, gate in (node.inputs, node.inputs[::-1]):
-        found = list(_chain(view, gate, ("Div", "Clip", "Add")))
-        if len(found) != 3:
+        found = _chain(view, gate, ("Div", "Clip", "Add"))
+        if not found or (found[0][1], found[2][1]) != (6.0, 3.0) or _source(view, found[2][0]) != data:
             continue
-        bounds = view.graph.nodes[found[1]].attribute_map
-        split = view.split_constant(view.graph.nodes[found[2]])
-        if split is None or split[0] != data or not view.is_scalar(split[1]):
-            continue
+        bounds = view.graph.nodes[found[1][0]].attribute_map
         if (bounds.get("min"), bounds.get("max")) == (0.0, 6.0):
-            return Match((*sorted(found), index), OpNode("HardSwish", (data,), node.outputs, (), node.name))
+            nodes = (*sorted(place for place, _ in found), index)
+            return Match(nodes, OpNode("HardSwish", (data,), node.outputs, (), node.name))
     return None
-
-
-def _join_clip(view: View, index: int) -> Match | None:
-    node = view.graph.nodes[index]
-    bounds = node.inputs[1:]
-    maximum = view.inner(node.inputs[0], "Max") if node.op == "Min" and len(node.inputs) <= 2 else None
-    if maximum is None or len(maximum.inputs) > 2 or not all(map(view.is_scalar, (*bounds, *maximum.inputs[1:]))):
-        return None
-    return Match((node.inputs[0].source, index), OpNode("Clip", maximum.inputs[:1], node.outputs, (), node.name))
 
 
 def _join_hard_sigmoid(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op != "Clip" or (node.attribute_map.get("min"), node.attribute_map.get("max")) != (0.0, 1.0):
         return None
-    found = list(_chain(view, node.inputs[0], ("Add", "Mul")))
-    if len(found) != 2:
+    found = _chain(view, node.inputs[0], ("Add", "Mul"))
+    if not found or found[0][1] is None or found[1][1] is None:
         return None
-    splits = [view.split_constant(view.graph.nodes[place]) for place in found]
-    if any(split is None or not view.is_scalar(split[1]) for split in splits):
-        return None
-    data = splits[1][0] if splits[1] is not None else node.inputs[0]
-    return Match((*sorted(found), index), OpNode("HardSigmoid", (data,), node.outputs, (), node.name))
+    attributes: tuple[tuple[str, AttributeValue], ...] = (("alpha", found[1][1]), ("beta", found[0][1]))
+    data = _source(view, found[1][0])
+    nodes = (*sorted(place for place, _ in found), index)
+    return Match(nodes, OpNode("HardSigmoid", (data,), node.outputs, attributes, node.name))
 
 
-def _join_global_pool(view: View, index: int) -> Match | None:
+def _join_clip(view: View, index: int) -> Match | None:
+    """Bounds are constants, or part of a PrimFunc and then not to be seen."""
+    node = view.graph.nodes[index]
+    maximum = view.inner(node.inputs[0], "Max") if node.op == "Min" and len(node.inputs) <= 2 else None
+    if maximum is None or len(maximum.inputs) > 2:
+        return None
+    bounds: list[tuple[str, AttributeValue]] = []
+    for name, edges in (("max", node.inputs[1:]), ("min", maximum.inputs[1:])):
+        for edge in edges:
+            value = view.scalar(edge)
+            if value is None:
+                return None
+            bounds.append((name, value))
+    joined = OpNode("Clip", maximum.inputs[:1], node.outputs, tuple(bounds), node.name)
+    return Match((node.inputs[0].source, index), joined)
+
+
+def join_global_pool(view: View, index: int) -> Match | None:
+    """A mean over all of an image. Of three axes it is more often a mean over features, and stays."""
     node = view.graph.nodes[index]
     if node.op != "ReduceMean":
         return None
@@ -215,6 +238,6 @@ def _join_global_pool(view: View, index: int) -> Match | None:
 
 
 _RULES: tuple[Rule, ...] = (
-    _drop_reshape, _join_sum, _join_bias, _join_gemm, _join_softmax, _join_lrn, _join_hard_swish, _join_clip,
-    _join_hard_sigmoid, _join_global_pool,
+    _drop_reshape, _join_sum, _join_bias, join_gemm, _join_softmax, _join_lrn, _join_hard_swish, _join_clip,
+    _join_hard_sigmoid, join_global_pool,
 )  # fmt: skip

@@ -4,8 +4,9 @@ A rule looks at one node, the last of its pattern, and says what stands for the 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from relay_frontend.graph import PARAMETER, Edge, OpGraph, OpNode, TensorType
 
@@ -22,10 +23,14 @@ class Match:
 
 
 class View:
-    """A graph, who reads which value how often, and room for parameters that a rule adds."""
+    """A graph, who reads which value how often, and room for parameters that a rule adds.
 
-    def __init__(self, graph: OpGraph) -> None:
+    ``scalars`` has the values of parameters of one element, by slot, as far as they are known.
+    """
+
+    def __init__(self, graph: OpGraph, scalars: Mapping[int, float]) -> None:
         self.graph = graph
+        self.scalars = scalars
         self.parameters = list(graph.parameters)
         self.readers = Counter(edge for node in graph.nodes for edge in node.inputs)
         self.readers.update(graph.outputs)
@@ -42,9 +47,9 @@ class View:
         """The type of a value, of a new parameter too."""
         return self.parameters[edge.slot][1] if edge.source == PARAMETER else self.graph.type_of(edge)
 
-    def is_scalar(self, edge: Edge) -> bool:
-        """Whether ``edge`` is a constant of one element."""
-        return edge.source == PARAMETER and self.type_of(edge).elements == 1
+    def scalar(self, edge: Edge) -> float | None:
+        """The value of a constant of one element; None for anything else."""
+        return self.scalars.get(edge.slot) if edge.source == PARAMETER else None
 
     def split_constant(self, node: OpNode) -> tuple[Edge, Edge] | None:
         """Of a node with two inputs, one of them constant: (the other one, the constant)."""
@@ -64,7 +69,11 @@ Allowed = Callable[[tuple[int, ...], OpNode | None], bool]
 
 
 def apply_rule(
-    rule: Rule, graph: OpGraph, origins: list[tuple[int, ...]], allowed: Allowed
+    rule: Rule,
+    graph: OpGraph,
+    origins: list[tuple[int, ...]],
+    allowed: Allowed = lambda nodes, becomes: True,
+    scalars: Mapping[int, float] = MappingProxyType({}),
 ) -> tuple[OpGraph, list[tuple[int, ...]]]:
     """Replace each match, the first of those that overlap.
 
@@ -73,11 +82,12 @@ def apply_rule(
         graph: the graph.
         origins: for each of its nodes, the nodes of the first graph that it stands for.
         allowed: whether these nodes of the first graph may become that one.
+        scalars: what is known of constants of one element: parameter's slot -> value.
 
     Returns:
         The new graph and the origins of its nodes.
     """
-    view = View(graph)
+    view = View(graph, scalars)
     matches: dict[int, Match] = {}
     absorbed: set[int] = set()
     for index in range(len(graph.nodes)):

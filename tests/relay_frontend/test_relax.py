@@ -229,9 +229,10 @@ def test_sum_of_two_is_add_and_of_three_is_sum() -> None:
 @pytest.mark.parametrize(
     ("node", "shape", "opset", "attributes"),
     [
-        (helper.make_node("LRN", ["x"], ["y"], size=5), (1, 8, 4, 4), 13, {"size": 5}),
+        (helper.make_node("LRN", ["x"], ["y"], size=5, alpha=0.5, beta=0.25), (1, 8, 4, 4), 13,
+         {"alpha": 0.5, "beta": 0.25, "bias": 1.0, "size": 5}),
         (helper.make_node("HardSwish", ["x"], ["y"]), (2, 3), 14, {}),
-        (helper.make_node("HardSigmoid", ["x"], ["y"], alpha=0.25), (2, 3), 13, {}),
+        (helper.make_node("HardSigmoid", ["x"], ["y"], alpha=0.25), (2, 3), 13, {"alpha": 0.25, "beta": 0.5}),
         (helper.make_node("GlobalAveragePool", ["x"], ["y"]), (1, 8, 4, 4), 13, {}),
         (helper.make_node("Softmax", ["x"], ["y"], axis=1), (1, 8, 1, 1), 11, {"axis": 1}),
         (helper.make_node("Softmax", ["x"], ["y"], axis=1), (2, 8, 3, 3), 11, {"axis": 1, "flatten": 1}),
@@ -258,6 +259,7 @@ def test_clip_that_the_importer_writes_as_prim_funcs_is_clip() -> None:
     bounds = {"low": np.float32(0), "high": np.float32(6)}
     graph = through_onnx(helper.make_node("Clip", ["x", "low", "high"], ["y"]), shape=(2, 3), weights=bounds)
     assert ops(graph) == ["Clip"]
+    assert graph.nodes[0].attribute_map == {"max": 6.0, "min": 0.0}
 
 
 def test_nodes_lead_back_to_bindings() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from relay_frontend.graph import OpGraph, OpNode
+from relay_frontend.graph import OpNode
 from relay_frontend.plan import FusionPlan
-from relay_frontend.relax import read_relax
+from relay_frontend.relax import RelaxReading, read_relax
 from relay_frontend.relax_passes import normalise_relax
 from tvm_narcost.errors import MeasurementError
 
@@ -58,7 +58,7 @@ def plan_module(module: tvm.IRModule, target: tvm.target.Target, *, name: str) -
     if len(symbols) != len(groups):
         raise MeasurementError(f"FuseOps makes {len(symbols)} and {len(groups)} kernels of {name!r}, expected the same")
     kernels = [tuple(sorted({node for tag in tags for node in owners.get(variables[tag], ())})) for tags in groups]
-    return _assemble(reading.graph, kernels, symbols)
+    return _assemble(reading, kernels, symbols)
 
 
 def _bindings(module: tvm.IRModule, function: str = "main") -> Iterator[relax.Binding]:
@@ -157,8 +157,9 @@ def _kernels(fused: tvm.IRModule) -> Iterator[tuple[str, tuple[str, ...]]]:
             )
 
 
-def _assemble(graph: OpGraph, kernels: list[tuple[int, ...]], symbols: list[str]) -> RelaxPlan:
+def _assemble(reading: RelaxReading, kernels: list[tuple[int, ...]], symbols: list[str]) -> RelaxPlan:
     """Put operators together inside of kernels, and number the kernels that are left."""
+    graph = reading.graph
     kernel_of = {node: index for index, nodes in enumerate(kernels) for node in nodes}
     missing = [node.name for index, node in enumerate(graph.nodes) if index not in kernel_of]
     if missing:
@@ -172,7 +173,7 @@ def _assemble(graph: OpGraph, kernels: list[tuple[int, ...]], symbols: list[str]
         alone = all(set(kernels[kernel]) <= set(nodes) for kernel in found)
         return len(found) == 1 and (becomes is not None or not alone)
 
-    graph, moved = normalise_relax(graph, allowed)
+    graph, moved = normalise_relax(graph, reading.scalars, allowed)
     numbered: list[tuple[int, ...]] = []
     calls: list[tuple[str, int | None]] = []
     for symbol, nodes in zip(symbols, kernels, strict=True):

@@ -1,0 +1,66 @@
+"""One spelling for what formats write in several ways, so that graphs from different readers can be compared.
+
+What is written so is spelt as that:
+
+    Flatten, Squeeze, Unsqueeze                            Reshape
+    MatMul of a 2-d weight, Add of a constant a column     Gemm
+    MatMul of a 2-d weight                                 Gemm
+    Gemm of a transposed weight                            Gemm; weights can be stored either way round
+    ReduceMean over all of the image, axes kept            GlobalAveragePool
+"""
+
+from dataclasses import replace
+
+from relay_frontend.graph import PARAMETER, OpGraph, OpNode, TensorType
+from relay_frontend.relax_passes import join_gemm, join_global_pool
+from relay_frontend.relax_rewrite import Match, Rule, View, apply_rule, drop_unread
+
+__all__ = ["UnifySpellingPass"]
+
+_VIEWS = {"Flatten", "Squeeze", "Unsqueeze"}
+
+
+class UnifySpellingPass:
+    """The table above, in its order. The graph does the same work; FLOPs differ by additions that become a bias."""
+
+    requires = "a canonical graph"
+    ensures = "none of the left column of the table"
+
+    def __call__(self, graph: OpGraph) -> OpGraph:
+        """The graph in the one spelling."""
+        origins: list[tuple[int, ...]] = [(index,) for index in range(len(graph.nodes))]
+        for rule in _RULES:
+            graph, origins = apply_rule(rule, graph, origins)
+        return drop_unread(graph)
+
+
+def _spell_view(view: View, index: int) -> Match | None:
+    node = view.graph.nodes[index]
+    if node.op not in _VIEWS:
+        return None
+    attributes = (("shape", node.outputs[0].shape),)
+    return Match((index,), OpNode("Reshape", node.inputs[:1], node.outputs, attributes, node.name))
+
+
+def _spell_product(view: View, index: int) -> Match | None:
+    node = view.graph.nodes[index]
+    if node.op != "MatMul" or node.inputs[1].source != PARAMETER:
+        return None
+    if any(len(view.type_of(edge).shape) != 2 for edge in node.inputs):
+        return None
+    attributes = (("alpha", 1.0), ("beta", 1.0), ("transA", 0), ("transB", 0))
+    return Match((index,), OpNode("Gemm", node.inputs, node.outputs, attributes, node.name))
+
+
+def _spell_gemm(view: View, index: int) -> Match | None:
+    node = view.graph.nodes[index]
+    if node.op != "Gemm" or not node.attribute_map.get("transB") or node.inputs[1].source != PARAMETER:
+        return None
+    name, kind = view.parameters[node.inputs[1].slot]
+    weight = view.add_parameter(name, TensorType(kind.shape[::-1], kind.dtype))
+    attributes = tuple((key, 0 if key == "transB" else value) for key, value in node.attributes)
+    inputs = (node.inputs[0], weight, *node.inputs[2:])
+    return Match((index,), replace(node, inputs=inputs, attributes=attributes))
+
+
+_RULES: tuple[Rule, ...] = (_spell_view, join_gemm, _spell_product, _spell_gemm, join_global_pool)
