@@ -8,6 +8,8 @@
 - support: which operators and opsets can be read
 - folding: arithmetic on small constants
 - inference: types of what a standard operator writes
+- preconditions: what has to hold before ONNX's inference may be asked
+- value_inputs: inputs that say how, not what
 - attributes, windows: one spelling for every attribute
 - microsoft: the operators that ONNX Runtime's optimiser writes
 """

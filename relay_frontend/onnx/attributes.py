@@ -7,35 +7,12 @@ from relay_frontend.errors import InvalidGraphError
 from relay_frontend.graph import AttributeValue, TensorType
 from relay_frontend.onnx.inference import attribute_defaults
 from relay_frontend.onnx.source import Array, SourceNode, dtype_name
+from relay_frontend.onnx.value_inputs import REDUCTIONS, value_slots
 from relay_frontend.onnx.windows import resolve_transposed_window, resolve_window
 
-__all__ = ["canonical_attributes", "value_slots"]
+__all__ = ["canonical_attributes"]
 
-_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 
-# Inputs that say how, not what: operator -> ((input slot, the attribute that it becomes), ...).
-_VALUE_SLOTS: dict[str, tuple[tuple[int, str], ...]] = {
-    "AffineGrid": ((1, "size"),),
-    "CenterCropPad": ((1, "shape"),),
-    "Clip": ((1, "min"), (2, "max")),
-    "ConstantOfShape": ((0, "shape"),),
-    "CumSum": ((1, "axis"),),
-    "Dropout": ((1, "ratio"), (2, "training_mode")),
-    "Expand": ((1, "shape"),),
-    "OneHot": ((1, "depth"),),
-    "Pad": ((1, "pads"), (2, "value"), (3, "axes")),
-    "Reshape": ((1, "shape"),),
-    "Resize": ((1, "roi"), (2, "scales"), (3, "sizes")),
-    "Slice": ((1, "starts"), (2, "ends"), (3, "axes"), (4, "steps")),
-    "Split": ((1, "split"),),
-    "Squeeze": ((1, "axes"),),
-    "Tile": ((1, "repeats"),),
-    "TopK": ((1, "k"),),
-    "Trilu": ((1, "k"),),
-    "Unsqueeze": ((1, "axes"),),
-    "Upsample": ((1, "scales"),),
-    **{f"Reduce{kind}": ((1, "axes"),) for kind in _REDUCTIONS},
-}
 _SCALARS = {"min", "max", "axis", "ratio", "training_mode", "depth", "value", "k"}
 
 # Attributes without bearing on what is computed at inference, or that the canonical form says in another way.
@@ -43,13 +20,6 @@ _DROPPED = {
     "allowzero", "antialias", "auto_pad", "broadcast", "consumed_inputs", "exclude_outside", "is_test", "momentum",
     "noop_with_empty_axes", "num_outputs", "round_mode", "saturate", "seed", "spatial", "stash_type", "storage_order",
 }  # fmt: skip
-
-
-def value_slots(op: str, version: int) -> tuple[tuple[int, str], ...]:
-    """Which inputs of a standard operator become attributes when they are constant."""
-    if op == "Resize" and version == 10:
-        return ((1, "scales"),)
-    return _VALUE_SLOTS.get(op, ())
 
 
 @dataclass(slots=True)
@@ -305,7 +275,7 @@ _RULES: dict[str, Callable[[_Call], None]] = {
     "Squeeze": _squeeze,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
-    **{f"Reduce{kind}": _reduce for kind in _REDUCTIONS},
+    **{f"Reduce{kind}": _reduce for kind in REDUCTIONS},
     **dict.fromkeys(
         ("ArgMax", "ArgMin", "Concat", "CumSum", "Gather", "GatherElements", "LayerNormalization", "ScatterElements",
          "TopK"),

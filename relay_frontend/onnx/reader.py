@@ -8,7 +8,7 @@ import onnx
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.onnx.arrange import arrange_nodes, drop_unread_outputs
-from relay_frontend.onnx.attributes import canonical_attributes, value_slots
+from relay_frontend.onnx.attributes import canonical_attributes
 from relay_frontend.onnx.folding import NOT_CONSTANT, constant_of, filled_type, fold, shape_of
 from relay_frontend.onnx.inference import infer_outputs
 from relay_frontend.onnx.inputs import bind_inputs, declared_types
@@ -24,6 +24,7 @@ from relay_frontend.onnx.source import (
     tensor_type,
 )
 from relay_frontend.onnx.support import check_operators, domain_of, opset_versions
+from relay_frontend.onnx.value_inputs import value_slots
 
 __all__ = ["from_onnx"]
 

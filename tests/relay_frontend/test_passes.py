@@ -175,7 +175,9 @@ def test_a_dropout_whose_mask_is_read_stays() -> None:
 def test_a_chain_of_identities_ends_at_its_source() -> None:
     graph = canonicalize(
         read(
-            "net (float[4] x) => (float[4] d, float[4] x2) { a = Identity(x) b = Identity(a) d = Relu(b) x2 = Identity(b) }"
+            """net (float[4] x) => (float[4] d, float[4] e) {
+                a = Identity(x) b = Identity(a) d = Relu(b) e = Identity(b)
+            }"""
         )
     )
 
