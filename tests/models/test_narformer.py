@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer import FusionStage, NarFormer, NarFormerConfig
 from tvm_narcost.models.narformer_paper import PAPER_CONFIG, PAPER_NARROW_CONFIG
 
 KERNELS = NarFormerConfig(output="kernels", token_width=12, model_width=16, heads=4, encoder_blocks=2)
@@ -101,6 +101,7 @@ def test_fusion_stages_ask_with_four_two_and_one_queries(config: NarFormerConfig
         seen.append((x.shape[1], memory.shape[1]))
 
     for stage in network.stages:
+        assert isinstance(stage, FusionStage)
         stage.aggregate.register_forward_pre_hook(note)
         stage.fuse.register_forward_pre_hook(note)
     forward(network, torch.randn(2, 7, 12))

@@ -13,6 +13,7 @@ from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.flops import FlopsModel
 from tvm_narcost.models.kernel_sum import KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens import default
 from tvm_narcost.training import fit
 from tvm_narcost.training.fit import FittedModels, dataset_digest, family_folds, fit_models
@@ -69,12 +70,13 @@ def test_saved_models_predict_the_same(fitted: FittedModels, tmp_path: Path) -> 
     fitted.save(tmp_path / "artifact")
     measured = examples(("mixed",), 2)
     graphs, plans = [example.graph for example in measured], [example.plan for example in measured]
-    opened = (
+    opened: tuple[LatencyModel, ...] = (
         NarFormerLatency.open(tmp_path / "artifact"),
         KernelSum.open(tmp_path / "artifact" / fit.KERNEL_SUM_FILE),
         FlopsModel.open(tmp_path / "artifact"),
     )
-    for before, after in zip((fitted.narformer, fitted.kernel_sum, fitted.flops), opened, strict=True):
+    models: tuple[LatencyModel, ...] = (fitted.narformer, fitted.kernel_sum, fitted.flops)
+    for before, after in zip(models, opened, strict=True):
         assert after.predict(graphs, plans, PROFILE) == before.predict(graphs, plans, PROFILE)
 
 
