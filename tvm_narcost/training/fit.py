@@ -69,8 +69,9 @@ def fit_models(
         )
     settings = settings or TrainingSettings()
     held_out: list[tuple[float, float]] = []
-    for number, group in enumerate(family_folds(families, folds)):
-        progress(f"fold {number + 1}/{folds}: without {', '.join(group)}")
+    groups = family_folds(families, folds)
+    for number, group in enumerate(groups):
+        progress(f"fold {number + 1}/{len(groups)}: without {', '.join(group)}")
         rest = [example for example in examples if example.family not in group]
         test = [example for example in examples if example.family in group]
         network = train_network(rest, settings, seeds[0])
