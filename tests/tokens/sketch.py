@@ -1,5 +1,7 @@
 """Small graphs, written node by node."""
 
+from hypothesis import strategies as st
+
 from hardware_profiles import DeviceFacts, HardwareProfile, MeasurementProtocol, RuntimeFacts
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.plan import FusionPlan
@@ -77,3 +79,26 @@ def round_profile(*, threads: int = 1) -> HardwareProfile:
     )  # fmt: skip
     runtime = RuntimeFacts("onnxruntime", "1.0", threads, "rules")
     return HardwareProfile("round.onnxruntime", device, runtime, MeasurementProtocol())
+
+
+@st.composite
+def layered(draw: st.DrawFn) -> OpGraph:
+    """Rows of random operators, each on any values made before it."""
+    sketch = Sketch((1, draw(st.integers(1, 40)), draw(st.integers(1, 9)), draw(st.integers(1, 9))))
+    edges = [sketch.input()]
+    for _ in range(draw(st.integers(1, 12))):
+        data = draw(st.sampled_from(edges))
+        same = [edge for edge in edges if sketch.shape(edge) == sketch.shape(data)]
+        match draw(st.sampled_from(("conv", "relu", "add", "pool", "transpose"))):
+            case "conv":
+                edges.append(sketch.conv(data, draw(st.integers(1, 40)), draw(st.sampled_from((1, 3)))))
+            case "relu":
+                edges.append(sketch.node(draw(st.sampled_from(("Relu", "Sigmoid", "Clip", "Erf"))), data))
+            case "add":
+                edges.append(sketch.node(draw(st.sampled_from(("Add", "Mul"))), data, draw(st.sampled_from(same))))
+            case "pool":
+                edges.append(sketch.node("GlobalAveragePool", data, shape=(*sketch.shape(data)[:2], 1, 1)))
+            case "transpose":
+                shape = tuple(sketch.shape(data)[axis] for axis in (0, 1, 3, 2))
+                edges.append(sketch.node("Transpose", data, shape=shape, perm=(0, 1, 3, 2)))
+    return sketch.done()

@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from relay_frontend.graph import Edge, OpGraph
 from relay_frontend.onnx import from_onnx
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
-from tests.tokens.sketch import Sketch, round_profile, unit_plan
+from tests.tokens.sketch import Sketch, layered, round_profile, unit_plan
 from tvm_narcost.fusion.rules import plan_by_rules
 from tvm_narcost.tokens.default import ACTIVATIONS, CATEGORIES, OPERATORS, QUANTITIES, WIDTH, encode_kernels
 from tvm_narcost.tokens.facts import kernel_facts
@@ -130,29 +129,6 @@ def test_tokens_of_every_family_are_finite(family: str) -> None:
         tokens = encode(plan)
         assert np.isfinite(tokens).all()
         assert np.abs(tokens).max() < 64  # logarithms of anything that fits into memory
-
-
-@st.composite
-def layered(draw: st.DrawFn) -> OpGraph:
-    """Rows of random operators, each on any values made before it."""
-    sketch = Sketch((1, draw(st.integers(1, 40)), draw(st.integers(1, 9)), draw(st.integers(1, 9))))
-    edges = [sketch.input()]
-    for _ in range(draw(st.integers(1, 12))):
-        data = draw(st.sampled_from(edges))
-        same = [edge for edge in edges if sketch.shape(edge) == sketch.shape(data)]
-        match draw(st.sampled_from(("conv", "relu", "add", "pool", "transpose"))):
-            case "conv":
-                edges.append(sketch.conv(data, draw(st.integers(1, 40)), draw(st.sampled_from((1, 3)))))
-            case "relu":
-                edges.append(sketch.node(draw(st.sampled_from(("Relu", "Sigmoid", "Clip", "Erf"))), data))
-            case "add":
-                edges.append(sketch.node(draw(st.sampled_from(("Add", "Mul"))), data, draw(st.sampled_from(same))))
-            case "pool":
-                edges.append(sketch.node("GlobalAveragePool", data, shape=(*sketch.shape(data)[:2], 1, 1)))
-            case "transpose":
-                shape = tuple(sketch.shape(data)[axis] for axis in (0, 1, 3, 2))
-                edges.append(sketch.node("Transpose", data, shape=shape, perm=(0, 1, 3, 2)))
-    return sketch.done()
 
 
 @given(graph=layered())
