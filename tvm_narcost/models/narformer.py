@@ -36,6 +36,7 @@ class NarFormerConfig:
         encoder_blocks: standard blocks over the tokens.
         fusion_queries: learned queries of each fusion stage, the last one 1.
         feed_forward_ratio: hidden width of the feed-forward network over the model width.
+        dropout: of what attention and feed-forward add to the residual stream.
         depth_token: append ReLU(Linear(depth code)) as the last token (paper, equation 9).
     """
 
@@ -80,7 +81,6 @@ class Attention(nn.Module):
     def __init__(self, config: NarFormerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.dropout = config.dropout
         self.query = nn.Linear(config.model_width, config.model_width)
         self.key_value = nn.Linear(config.model_width, 2 * config.model_width)
         self.out = nn.Linear(config.model_width, config.model_width)
@@ -91,7 +91,7 @@ class Attention(nn.Module):
         q = self.query(x).view(split).transpose(1, 2)  # [B, H, Q, D/H]
         k, v = (part.view(split).transpose(1, 2) for part in self.key_value(memory).chunk(2, dim=-1))
         keep = None if mask is None else mask[:, None, None, :]  # [B, 1, 1, T]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, dropout_p=self.dropout if self.training else 0.0)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
         out: Tensor = self.out(y.transpose(1, 2).reshape(B, Q, D))
         return out
 
@@ -109,7 +109,6 @@ class Block(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, config.feed_forward_ratio * width),
             nn.GELU(),
-            nn.Dropout(config.dropout),
             nn.Linear(config.feed_forward_ratio * width, width),
         )
         self.dropout = nn.Dropout(config.dropout)

@@ -19,7 +19,7 @@ from tvm_narcost.training.losses import kernel_loss
 __all__ = ["DEFAULT_CONFIG", "TrainingSettings", "predict_us", "train_network"]
 
 DEFAULT_CONFIG = NarFormerConfig(
-    output="kernels", token_width=default.WIDTH, model_width=64, heads=4, encoder_blocks=2, dropout=0.1
+    output="kernels", token_width=default.WIDTH, model_width=96, heads=4, encoder_blocks=2, dropout=0.1
 )
 
 
@@ -37,9 +37,9 @@ class TrainingSettings:
         token_weight: of the kernels' loss against the networks'.
     """
 
-    epochs: int = 40
-    batch: int = 32
-    crop: int = 96
+    epochs: int = 20
+    batch: int = 24
+    crop: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     averaging: float = 0.995
