@@ -67,6 +67,19 @@ def test_a_long_network_is_planned_in_reasonable_time() -> None:
     assert 5_000 < len(plan.kernels) < 10_000
 
 
+@pytest.mark.parametrize("op", ["Relu", "Conv", "Gather", "Slice"])
+def test_a_value_with_thousands_of_readers_is_planned_in_reasonable_time(op: str) -> None:
+    sketch = Sketch((1, 16, 4, 4))
+    there = sketch.node("Transpose", sketch.input(), shape=(1, 4, 4, 16), perm=(0, 2, 3, 1))
+    back = sketch.node("Transpose", there, shape=(1, 16, 4, 4), perm=(0, 3, 1, 2))
+    weights = (sketch.weight(16, 16, 1, 1),) if op == "Conv" else ()
+    parts = [sketch.node(op, back, *weights, *([sketch.weight()] if op == "Gather" else [])) for _ in range(3000)]
+    sketch.node("Concat", *parts, shape=(1, 16 * 3000, 4, 4), axis=1)
+    plan = plan_by_rules(sketch.done())
+
+    assert not any(node.op == "Transpose" for node in plan.graph.nodes)
+
+
 @pytest.mark.parametrize(
     ("family", "seed"), [("squeezenet", 1), ("mobilenet_v2", 0), ("shufflenet", 0), ("mlp_mixer", 2), ("vit", 1)]
 )

@@ -19,6 +19,7 @@ class Value:
         name: of an input or parameter.
         readers: node -> how many of its inputs this value is.
         output_uses: how many outputs of the network it is.
+        uses: how often it is read, outputs of the network included.
     """
 
     kind: TensorType
@@ -27,11 +28,7 @@ class Value:
     name: str = ""
     readers: "dict[DraftNode, int]" = field(default_factory=dict)
     output_uses: int = 0
-
-    @property
-    def uses(self) -> int:
-        """How often it is read, outputs of the network included."""
-        return sum(self.readers.values()) + self.output_uses
+    uses: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,6 +82,7 @@ class Draft:
         self.outputs = [value_of(edge) for edge in graph.outputs]
         for value in self.outputs:
             value.output_uses += 1
+            value.uses += 1
 
     def add(
         self,
@@ -105,21 +103,28 @@ class Draft:
     def set_inputs(self, node: DraftNode, inputs: Iterable[Value]) -> None:
         """Let a node read these values instead of those that it reads now."""
         for value in node.inputs:
+            value.uses -= 1
             value.readers[node] -= 1
             if not value.readers[node]:
                 del value.readers[node]
         node.inputs = list(inputs)
         for value in node.inputs:
+            value.uses += 1
             value.readers[node] = value.readers.get(node, 0) + 1
 
     def replace(self, old: Value, new: Value) -> None:
         """Let everyone who reads ``old`` read ``new``."""
-        for reader in list(old.readers):
-            self.set_inputs(reader, [new if value is old else value for value in reader.inputs])
+        for reader, count in old.readers.items():
+            reader.inputs = [new if value is old else value for value in reader.inputs]
+            new.readers[reader] = new.readers.get(reader, 0) + count
+            new.uses += count
+            old.uses -= count
+        old.readers.clear()
         if old.output_uses:
             self.outputs = [new if value is old else value for value in self.outputs]
-            new.output_uses += old.output_uses
-            old.output_uses = 0
+            for value, change in ((new, old.output_uses), (old, -old.output_uses)):
+                value.output_uses += change
+                value.uses += change
 
     def interpose(
         self, node: DraftNode, slot: int, kind: TensorType, op: str, attributes: dict[str, AttributeValue]

@@ -6,6 +6,7 @@ anyway. ONNX Runtime decides so.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from relay_frontend.graph import AttributeValue, TensorType
 from tvm_narcost.fusion.draft import Draft, DraftNode, Value
@@ -30,8 +31,10 @@ _MOST_ROUNDS = 10
 def push_transposes(draft: Draft) -> None:
     """Push every transpose as far down as it pays, again and again until nothing moves."""
     for _ in range(_MOST_ROUNDS):
-        leading = _leading_to_transposes(draft)
-        moved = [_push_into(draft, node, leading) for node in draft.ordered() if node in draft]
+        pushing = _Round(draft, _leading_to_transposes(draft))
+        for node in draft.nodes("Transpose"):
+            pushing.known[node.inputs[0], node.integers("perm")] = node
+        moved = [pushing.visit(node) for node in draft.ordered() if node in draft]
         if not any(moved):
             return
 
@@ -46,56 +49,113 @@ def _leading_to_transposes(draft: Draft) -> set[Value]:
     return leading
 
 
-def _push_into(draft: Draft, node: DraftNode, leading: set[Value]) -> bool:
-    """Move one transpose that ``node`` reads to behind it; whether one was moved."""
-    if node.op not in _HANDLERS and node.op != "Transpose":
-        return False
-    for value in _movable_inputs(node):
-        transpose = value.producer
-        permutation = transpose.integers("perm") if transpose is not None and transpose.op == "Transpose" else ()
-        if transpose is None or not permutation:
-            continue
-        if node.op == "Transpose":
-            moved = _can_vanish(transpose) and _merge(draft, transpose, node)
-        else:
-            moved = _pays(node, permutation, leading) and _swap(draft, node, permutation)
-        if moved:
-            return True
-    return False
-
-
 def _movable_inputs(node: DraftNode) -> list[Value]:
     """The inputs that carry the data; the others say how."""
     return node.inputs if node.op in _BROADCAST or node.op == "Concat" else node.inputs[:1]
 
 
-def _pays(node: DraftNode, permutation: _Permutation, leading: set[Value]) -> bool:
-    """Whether less is transposed once a transpose by ``permutation`` stands behind ``node``."""
-    cost = sum(_input_cost(value, permutation) for value in _movable_inputs(node))
-    if node.op == "Squeeze":  # fewer axes behind it
+@dataclass(eq=False, slots=True)
+class _Round:
+    """One walk over a draft.
+
+    Attributes:
+        leading: values from which a transpose is reached.
+        known: (value, permutation) -> a transpose that makes it.
+        vanishing: whether all who read a transpose can be moved across it, asked once a round.
+    """
+
+    draft: Draft
+    leading: set[Value]
+    known: dict[tuple[Value, _Permutation], DraftNode] = field(default_factory=dict)
+    vanishing: dict[DraftNode, bool] = field(default_factory=dict)
+
+    def visit(self, node: DraftNode) -> bool:
+        """Move one transpose that ``node`` reads to behind it; whether one was moved."""
+        if node.op not in _HANDLERS and node.op != "Transpose":
+            return False
+        for value in _movable_inputs(node):
+            transpose = value.producer
+            permutation = transpose.integers("perm") if transpose is not None and transpose.op == "Transpose" else ()
+            if transpose is None or not permutation:
+                continue
+            if node.op == "Transpose":
+                moved = self._can_vanish(transpose) and _merge(self.draft, transpose, node)
+            else:
+                moved = self._pays(node, permutation) and self._swap(node, permutation)
+            if moved:
+                return True
+        return False
+
+    def _pays(self, node: DraftNode, permutation: _Permutation) -> bool:
+        """Whether less is transposed once a transpose by ``permutation`` stands behind ``node``."""
+        cost = sum(self._input_cost(value, permutation) for value in _movable_inputs(node))
+        if node.op == "Squeeze":  # fewer axes behind it
+            return cost < 0
+        if cost < 0 and not any(value in self.leading for value in node.outputs):
+            cost += max(_long_axes(value) for value in node.outputs)
         return cost < 0
-    if cost < 0 and not any(value in leading for value in node.outputs):
-        cost += max(_long_axes(value) for value in node.outputs)
-    return cost < 0
 
+    def _input_cost(self, value: Value, permutation: _Permutation) -> int:
+        if value.parameter:
+            return 0
+        writer = value.producer
+        if writer is not None and writer.op == "Transpose":
+            cancels = writer.integers("perm") == permutation and self._can_vanish(writer)
+            return -_long_axes(value) if cancels else 0
+        return _long_axes(value)
 
-def _input_cost(value: Value, permutation: _Permutation) -> int:
-    if value.parameter:
-        return 0
-    writer = value.producer
-    if writer is not None and writer.op == "Transpose":
-        return -_long_axes(value) if writer.integers("perm") == permutation and _can_vanish(writer) else 0
-    return _long_axes(value)
+    def _can_vanish(self, transpose: DraftNode) -> bool:
+        if transpose not in self.vanishing:
+            readers = transpose.output.readers
+            movable = all(reader.op in _HANDLERS or reader.op == "Transpose" for reader in readers)
+            self.vanishing[transpose] = movable and not transpose.output.output_uses
+        return self.vanishing[transpose]
+
+    def _swap(self, node: DraftNode, permutation: _Permutation) -> bool:
+        """Put a transpose by ``permutation`` behind ``node`` and its inverse before; what meets its inverse cancels."""
+        data = list(_movable_inputs(node))
+        changed = _HANDLERS[node.op](node, permutation)
+        if changed is None or any(len(value.shape) > len(permutation) for value in data):
+            return False
+        attributes, behind = changed
+        moved = [self._transposed(value, _inverse(permutation)) for value in data]
+        self.draft.set_inputs(node, moved + node.inputs[len(data) :])
+        self.draft.remove_chain(data)
+        node.attributes = attributes
+        if behind != tuple(range(len(behind))):
+            for slot, value in enumerate(list(node.outputs)):
+                kind = _permuted(value.kind, _inverse(behind))
+                self.draft.interpose(node, slot, kind, "Transpose", {"perm": behind})
+        return True
+
+    def _transposed(self, value: Value, permutation: _Permutation) -> Value:
+        """A value transposed: a transpose undone, a parameter of another shape, or a new transpose."""
+        rank = len(permutation)
+        if value.parameter:
+            if value.kind.elements == 1 and len(value.shape) < rank:
+                return value
+            full = TensorType((1,) * (rank - len(value.shape)) + value.shape, value.kind.dtype)
+            return Value(_permuted(full, permutation), parameter=True, name=value.name)
+        if len(value.shape) < rank:
+            axes = tuple(range(rank - len(value.shape)))
+            kind = TensorType((1,) * len(axes) + value.shape, value.kind.dtype)
+            value = self.draft.add("Unsqueeze", [value], [kind], {"axes": axes}).output
+        writer = value.producer
+        if writer is not None and writer.op == "Transpose":
+            value, permutation = writer.inputs[0], tuple(writer.integers("perm")[axis] for axis in permutation)
+            if permutation == tuple(range(rank)):
+                return value
+        known = self.known.get((value, permutation))
+        alive = known is not None and known in self.draft and known.inputs == [value]
+        if known is None or not alive or known.integers("perm") != permutation:
+            kind = _permuted(value.kind, permutation)
+            known = self.draft.add("Transpose", [value], [kind], {"perm": permutation})
+            self.known[value, permutation] = known
+        return known.output
 
 
 def _long_axes(value: Value) -> int:
     return sum(extent != 1 for extent in value.shape)
-
-
-def _can_vanish(transpose: DraftNode) -> bool:
-    """Whether all who read a transpose can be moved across it."""
-    known = (*_HANDLERS, "Transpose")
-    return not transpose.output.output_uses and all(reader.op in known for reader in transpose.output.readers)
 
 
 def _merge(draft: Draft, first: DraftNode, second: DraftNode) -> bool:
@@ -112,58 +172,12 @@ def _merge(draft: Draft, first: DraftNode, second: DraftNode) -> bool:
     return True
 
 
-def _swap(draft: Draft, node: DraftNode, permutation: _Permutation) -> bool:
-    """Put a transpose by ``permutation`` behind ``node`` and its inverse before; what meets its inverse cancels."""
-    if any(len(value.shape) > len(permutation) for value in _movable_inputs(node)):
-        return False
-    changed = _HANDLERS[node.op](node, permutation)
-    if changed is None:
-        return False
-    attributes, behind = changed
-    data = _movable_inputs(node)
-    inverse = _inverse(permutation)
-    inputs = [_transposed(draft, value, inverse) for value in data] + node.inputs[len(data) :]
-    abandoned = list(data)
-    draft.set_inputs(node, inputs)
-    draft.remove_chain(value for value in abandoned if value.producer is not None)
-    node.attributes = attributes
-    for slot, value in enumerate(list(node.outputs)):
-        if behind != tuple(range(len(behind))):
-            kind = _permuted(value.kind, _inverse(behind))
-            draft.interpose(node, slot, kind, "Transpose", {"perm": behind})
-    return True
-
-
 def _inverse(permutation: _Permutation) -> _Permutation:
     return tuple(permutation.index(axis) for axis in range(len(permutation)))
 
 
 def _permuted(kind: TensorType, permutation: _Permutation) -> TensorType:
     return TensorType(tuple(kind.shape[axis] for axis in permutation), kind.dtype)
-
-
-def _transposed(draft: Draft, value: Value, permutation: _Permutation) -> Value:
-    """A value transposed: a transpose undone, a parameter of another shape, or a new transpose."""
-    rank = len(permutation)
-    if value.parameter:
-        if value.kind.elements == 1 and len(value.shape) < rank:
-            return value
-        full = TensorType((1,) * (rank - len(value.shape)) + value.shape, value.kind.dtype)
-        return Value(_permuted(full, permutation), parameter=True, name=value.name)
-    if len(value.shape) < rank:
-        axes = tuple(range(rank - len(value.shape)))
-        kind = TensorType((1,) * len(axes) + value.shape, value.kind.dtype)
-        value = draft.add("Unsqueeze", [value], [kind], {"axes": axes}).output
-    writer = value.producer
-    if writer is not None and writer.op == "Transpose":
-        combined = tuple(writer.integers("perm")[axis] for axis in permutation)
-        value, permutation = writer.inputs[0], combined
-        if combined == tuple(range(rank)):
-            return value
-    for reader in value.readers:
-        if reader.op == "Transpose" and reader.integers("perm") == permutation:
-            return reader.output
-    return draft.add("Transpose", [value], [_permuted(value.kind, permutation)], {"perm": permutation}).output
 
 
 # What an operator becomes when the transpose of its data moves behind it: (attributes, permutation behind), or None
