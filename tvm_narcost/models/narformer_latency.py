@@ -38,21 +38,14 @@ class NarFormerLatency:
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
     ) -> list[Prediction]:
         """See :class:`tvm_narcost.predictor.LatencyModel`; ``graphs`` are not needed."""
+        if not plans:
+            return []
         described = [kernel_facts(plan) for plan in plans]
+        tokens = [default.encode_kernels(facts, profile).values for facts in described]
+        logs = self._log_efficiency(pad_tokens(tokens)) if any(map(len, tokens)) else np.zeros((len(plans), 0))
         return [
-            self._prediction(plan, facts, kernels_us, profile)
-            for plan, facts, kernels_us in zip(plans, described, self.kernels_us(described, profile), strict=True)
-        ]
-
-    def kernels_us(self, described: Sequence[KernelFacts], profile: HardwareProfile) -> list[NDArray[np.float64]]:
-        """Predicted time of each kernel of each plan, microseconds, each [kernels]."""
-        if not any(len(facts) for facts in described):
-            return [np.zeros(0) for _ in described]
-        batch = pad_tokens([default.encode_kernels(facts, profile).values for facts in described])
-        logs = self._log_efficiency(batch)
-        return [
-            roofline(facts, profile).yardstick_us * np.exp(logs[row, : len(facts)])
-            for row, facts in enumerate(described)
+            self._prediction(plan, facts, values, roofline(facts, profile).yardstick_us * np.exp(log[: len(values)]))
+            for plan, facts, values, log in zip(plans, described, tokens, logs, strict=True)
         ]
 
     def _log_efficiency(self, batch: TokenBatch) -> NDArray[np.float64]:
@@ -63,12 +56,12 @@ class NarFormerLatency:
         return mean
 
     def _prediction(
-        self, plan: FusionPlan, facts: KernelFacts, kernels_us: NDArray[np.float64], profile: HardwareProfile
+        self, plan: FusionPlan, facts: KernelFacts, tokens: NDArray[np.float32], kernels_us: NDArray[np.float64]
     ) -> Prediction:
         latency_ms = float(kernels_us.sum()) / 1e3
         spread = math.exp(self.facts.interval_log_ratio)
         unknown = tuple(sorted(set(facts.ops) - set(self.facts.operators_seen)))
-        foreign = self._foreign(facts, profile)
+        foreign = self._foreign(tokens)
         share = float(kernels_us[foreign].sum() / kernels_us.sum()) if len(kernels_us) else 0.0
         return Prediction(
             latency_ms=latency_ms,
@@ -79,12 +72,11 @@ class NarFormerLatency:
             unknown_operators=unknown,
         )
 
-    def _foreign(self, facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.bool_]:
+    def _foreign(self, tokens: NDArray[np.float32]) -> NDArray[np.bool_]:
         """[kernels] true where a kernel's token leaves the range that training saw."""
-        values = default.encode_kernels(facts, profile).values
         low, high = (np.array(limit, np.float32) for limit in self.facts.token_limits)
         # Columns are logarithms to base 2 or flags: half a unit more than training saw is 40 % more of a quantity.
-        outside: NDArray[np.bool_] = np.any((values < low - 0.5) | (values > high + 0.5), axis=1)
+        outside: NDArray[np.bool_] = np.any((tokens < low - 0.5) | (tokens > high + 0.5), axis=1)
         return outside
 
     def save(self, folder: Path) -> None:

@@ -3,6 +3,7 @@
 Tokens, kernel-sum, roofline and FLOPs all read these facts, so that a kernel is described in one place.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,7 @@ class KernelFacts:
         return len(self.ops)
 
 
+@functools.lru_cache(maxsize=16)  # one prediction asks for the same plan's facts once a model
 def kernel_facts(plan: FusionPlan) -> KernelFacts:
     """Describe every kernel of a plan; linear in nodes and edges."""
     graph = plan.graph
@@ -71,6 +73,7 @@ def kernel_facts(plan: FusionPlan) -> KernelFacts:
     if rows:
         values[:, :_STATIC] = np.array(rows)
     sources = _fill_context(plan, kernel_of, values)
+    values.setflags(write=False)  # the same facts are given to whoever asks
     nodes = [graph.nodes[main] for main in mains]
     return KernelFacts(
         ops=tuple(node.op for node in nodes),
