@@ -16,9 +16,11 @@ AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple
 GRAPH_INPUT = -1  # Edge.source of a value that the caller passes in
 PARAMETER = -2  # Edge.source of a weight or any other constant
 
-_DTYPE_BYTES = {
-    "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8,
-    "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16, "string": 8,
+_DTYPE_BITS = {
+    "bool": 8, "int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16,
+    "int32": 32, "uint32": 32, "int64": 64, "uint64": 64, "float16": 16, "bfloat16": 16, "float32": 32, "float64": 64,
+    "complex64": 64, "complex128": 128, "string": 64, "float4e2m1": 4, "float6e2m3": 6, "float6e3m2": 6, "float8e4m3fn": 8, "float8e4m3fnuz": 8,
+    "float8e5m2": 8, "float8e5m2fnuz": 8, "float8e8m0": 8,
 }  # fmt: skip
 
 
@@ -39,8 +41,15 @@ class TensorType:
 
     @property
     def bytes(self) -> int:
-        """Size in memory, dense."""
-        return self.elements * _DTYPE_BYTES.get(self.dtype, 4)
+        """Size in memory, dense; types below a byte are packed.
+
+        Raises:
+            InvalidGraphError: a dtype that has no size here.
+        """
+        bits = _DTYPE_BITS.get(self.dtype)
+        if bits is None:
+            raise InvalidGraphError(f"dtype {self.dtype!r} has no known size, expected one of {sorted(_DTYPE_BITS)}")
+        return -(-self.elements * bits // 8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,3 +110,15 @@ def test_the_hash_sees_which_output_is_read_but_not_which_weight_of_a_type() -> 
 
     assert variant(0, 0) == variant(0, 1)
     assert variant(0, 0) != variant(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("float32", 12), ("int64", 24), ("bool", 3), ("int4", 2), ("bfloat16", 6), ("float6e2m3", 3)]
+)
+def test_bytes_of_three_elements(dtype: str, size: int) -> None:
+    assert TensorType((3,), dtype).bytes == size
+
+
+def test_a_dtype_without_a_size_is_an_error_not_a_guess() -> None:
+    with pytest.raises(InvalidGraphError, match="'quaternion'"):
+        _ = TensorType((3,), "quaternion").bytes
