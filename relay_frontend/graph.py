@@ -19,8 +19,8 @@ PARAMETER = -2  # Edge.source of a weight or any other constant
 _DTYPE_BITS = {
     "bool": 8, "int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16,
     "int32": 32, "uint32": 32, "int64": 64, "uint64": 64, "float16": 16, "bfloat16": 16, "float32": 32, "float64": 64,
-    "complex64": 64, "complex128": 128, "string": 64, "float4e2m1": 4, "float6e2m3": 6, "float6e3m2": 6, "float8e4m3fn": 8, "float8e4m3fnuz": 8,
-    "float8e5m2": 8, "float8e5m2fnuz": 8, "float8e8m0": 8,
+    "complex64": 64, "complex128": 128, "string": 64, "float4e2m1": 4, "float6e2m3": 6, "float6e3m2": 6,
+    "float8e4m3fn": 8, "float8e4m3fnuz": 8, "float8e5m2": 8, "float8e5m2fnuz": 8, "float8e8m0": 8,
 }  # fmt: skip
 
 
