@@ -98,7 +98,9 @@ def read_document(path: Path, limit_bytes: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"artifact {path}: not JSON ({error}), expected what `narcost train` writes") from error
     if not isinstance(document, dict):
-        raise ArtifactError(f"artifact {path}: got a JSON {type(document).__name__}, expected an object")
+        raise ArtifactError(
+            f"artifact {path}: got a JSON {type(document).__name__}, expected what `narcost train` writes"
+        )
     return document
 
 
