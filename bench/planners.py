@@ -25,7 +25,7 @@ from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.zoo import FAMILIES, generate
 
-__all__ = ["agreement", "main", "networks", "summarise"]
+__all__ = ["agreement", "main", "networks", "standard_opset", "summarise"]
 
 _SHAPING = ("activation", "fused_sum", "layout")
 
@@ -45,7 +45,8 @@ def main() -> None:
     rows = []
     for family, name, network in networks(arguments.families.split(","), arguments.count, arguments.first_seed):
         graph = canonicalize(from_onnx(network))
-        plans = plan_by_rules(graph, channel_block=profile.device.vector_bytes // 4), runtime.plan(network, profile)
+        block, opset = profile.device.vector_bytes // 4, standard_opset(network)
+        plans = plan_by_rules(graph, channel_block=block, opset=opset), runtime.plan(network, profile)
         row = {"family": family, "network": name, "nodes": len(graph.nodes), **agreement(*plans)}
         if model is not None:
             row |= _predictions(model, graph, plans, profile)
@@ -64,6 +65,11 @@ def networks(families: Sequence[str], count: int, first_seed: int) -> Iterator[t
     for family in families:
         for seed in range(first_seed, first_seed + count):
             yield family, f"{family}-{seed}", generate(family, seed)
+
+
+def standard_opset(network: onnx.ModelProto) -> int:
+    """Version of the standard operators that a model uses."""
+    return max(int(entry.version) for entry in network.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def agreement(rules: FusionPlan, runtime: FusionPlan) -> dict[str, Any]:

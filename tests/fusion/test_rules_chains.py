@@ -7,8 +7,8 @@ from tests.tokens.sketch import Sketch
 from tvm_narcost.fusion.rules import plan_by_rules
 
 
-def ops(graph: OpGraph) -> list[str]:
-    return [node.op for node in plan_by_rules(graph).graph.nodes]
+def ops(graph: OpGraph, **options: int) -> list[str]:
+    return [node.op for node in plan_by_rules(graph, **options).graph.nodes]
 
 
 def half(sketch: Sketch, edge: Edge) -> Edge:
@@ -173,6 +173,22 @@ def test_slices_without_rest_are_a_split(bounds: list[tuple[int, int]], expected
     assert ops(slices(bounds)) == expected
 
 
+def test_old_operators_have_no_split_to_write_the_parts_with() -> None:
+    assert ops(slices([(0, 3), (3, 8)]), opset=12) == ["Slice", "Slice"]
+
+
+def test_another_reader_of_the_whole_is_no_obstacle() -> None:
+    sketch = Sketch((2, 8))
+    low, high = (
+        sketch.node("Slice", sketch.input(), shape=(2, 4), axes=(1,), starts=(start,), ends=(start + 4,), steps=(1,))
+        for start in (0, 4)
+    )
+    turned = sketch.node("Concat", sketch.node("Neg", high), low, shape=(2, 8), axis=1)
+    sketch.node("Add", sketch.input(), turned)
+
+    assert ops(sketch.done()) == ["Split", "Neg", "Concat", "Add"]
+
+
 def test_split_parts_keep_their_readers() -> None:
     plan = plan_by_rules(slices([(3, 8), (0, 3)]))
 
@@ -212,6 +228,14 @@ def test_operators_between_two_transposes_work_on_the_untransposed_value() -> No
     assert plan.graph.nodes[0].attribute_map["axes"] == (1,)
     assert plan.graph.input_types(2)[1].shape == (1, 3, 1)
     assert plan.graph.nodes[2].outputs[0].shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize(("opset", "fused"), [(17, True), (16, False)])
+def test_normalisation_is_fused_before_transposes_move_only_if_it_is_an_operator(opset: int, fused: bool) -> None:
+    sketch = Sketch((2, 8, 5))
+    transposed(sketch, normalisation(sketch, transposed(sketch, sketch.input(), 0, 2, 1), centred=True), 0, 2, 1)
+
+    assert ("LayerNormalization" in ops(sketch.done(), opset=opset)) == fused
 
 
 def test_a_transpose_stays_above_what_would_only_move_it() -> None:

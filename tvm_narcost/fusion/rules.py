@@ -28,22 +28,29 @@ from tvm_narcost.fusion.transposes import push_transposes
 
 __all__ = ["plan_by_rules"]
 
-_RULES = (
-    share_equal_nodes, fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes, push_transposes,
-    inline_hard_swish, fuse_activations, fuse_gelu, fuse_layer_normalization, split_gathers, split_slices,
-    push_transposes, fuse_skip_layer_normalization, fuse_quick_gelu, fold_scale_into_matmul,
+_SPLIT_OPSET = 13  # Split takes its sizes as an input, which is how the fused node is written
+_NORMALIZATION_OPSET = 17  # LayerNormalization is a standard operator, so that it may be fused before transposes move
+
+_FIRST = (
+    share_equal_nodes, fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes,
 )  # fmt: skip
+_THEN = (inline_hard_swish, fuse_activations, fuse_gelu, fuse_layer_normalization)
+_SPLITS = (split_gathers, split_slices)
+_LAST = (push_transposes, fuse_skip_layer_normalization, fuse_quick_gelu, fold_scale_into_matmul)
 
 
-def plan_by_rules(graph: OpGraph, *, channel_block: int = 16) -> FusionPlan:
+def plan_by_rules(graph: OpGraph, *, channel_block: int = 16, opset: int = _NORMALIZATION_OPSET) -> FusionPlan:
     """Plan a canonicalised network: the graph that ONNX Runtime would probably run, one kernel a node.
 
     Args:
         graph: as ``relay_frontend.passes.canonicalize`` leaves it.
         channel_block: channels that fill a vector register: 16 for AVX-512, 8 for AVX2.
+        opset: version of ONNX's operators that the network's file uses; some rules wait for newer operators.
     """
     draft = Draft(graph)
-    for rule in _RULES:
+    early = (fuse_layer_normalization,) if opset >= _NORMALIZATION_OPSET else ()
+    splits = _SPLITS if opset >= _SPLIT_OPSET else ()
+    for rule in (*_FIRST, *early, push_transposes, *_THEN, *splits, *_LAST):
         rule(draft)
     block_layout(draft, channel_block)
     fuse_residual_sums(draft)

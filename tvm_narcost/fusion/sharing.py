@@ -19,18 +19,17 @@ def share_equal_nodes(draft: Draft) -> None:
 
 
 def split_gathers(draft: Draft) -> None:
-    """As many Gathers of one index along an axis as that axis is long, and no other reader: Split and Squeeze."""
+    """As many Gathers of one index along an axis as that axis is long: Split and Squeeze."""
     for value in _values(draft):
-        readers = list(value.readers)
-        axes = {reader.attributes.get("axis", 0) for reader in readers if reader.op == "Gather"}
+        readers = [reader for reader in value.readers if _takes_one(reader, value)]
+        axes = {reader.attributes.get("axis", 0) for reader in readers}
         axis = next(iter(axes)) if len(axes) == 1 else None
-        if not isinstance(axis, int) or len(readers) < 2 or value.output_uses or value.shape[axis] != len(readers):
-            continue
-        if all(_takes_one(reader, value) for reader in readers):
+        if isinstance(axis, int) and len(readers) > 1 and value.shape[axis] == len(readers):
             _split_and_squeeze(draft, value, axis % len(value.shape), readers)
 
 
 def _takes_one(reader: DraftNode, value: Value) -> bool:
+    """Whether a reader gathers one constant index."""
     return reader.op == "Gather" and reader.inputs[0] is value and reader.inputs[1].shape == ()
 
 
@@ -45,10 +44,10 @@ def _split_and_squeeze(draft: Draft, value: Value, axis: int, readers: list[Draf
 
 
 def split_slices(draft: Draft) -> None:
-    """Slices that cut a value into pieces along one axis, nothing left over and no other reader: Split."""
+    """Slices that cut a value into pieces along one axis, nothing left over: Split."""
     for value in _values(draft):
-        readers = list(value.readers)
-        if len(readers) < 2 or value.output_uses or any(reader.op != "Slice" for reader in readers):
+        readers = [reader for reader in value.readers if reader.op == "Slice"]
+        if len(readers) < 2:
             continue
         pieces = sorted((start, end, reader.rank, reader) for reader in readers for start, end in [_piece(reader)])
         axes = {reader.integers("axes") for reader in readers}
