@@ -114,6 +114,8 @@ class NetworkPredictor:
         self, proto: onnx.ModelProto, graph: OpGraph, shapes: Mapping[str, tuple[int, ...]] | None = None
     ) -> FusionPlan:
         """The kernels that the profile's runtime would run; by rules, and said so, where it is not installed."""
+        if self.profile.runtime.planner == "rules":
+            return plan_by_rules(graph)
         try:
             runtime = runtime_for(self.profile)
         except RuntimeMissingError:

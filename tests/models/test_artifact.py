@@ -48,7 +48,9 @@ def test_round_trip(folder: Path, narformer: NarFormerLatency) -> None:
         assert after.config == before.config
         assert not after.training
         kept, found = before.state_dict(), after.state_dict()
-        assert all(torch.equal(kept[name], found[name]) for name in kept)
+        for name, value in kept.items():  # weights are stored in half precision, what standardises tokens is not
+            stored = value if name in ("mean", "scale") else value.half().float()
+            assert torch.equal(stored, found[name]), name
 
 
 def test_writing_again_replaces_and_leaves_no_scratch(folder: Path, narformer: NarFormerLatency) -> None:

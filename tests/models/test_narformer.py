@@ -12,7 +12,7 @@ from tvm_narcost.models.narformer_paper import PAPER_CONFIG, PAPER_NARROW_CONFIG
 
 KERNELS = NarFormerConfig(output="kernels", token_width=12, model_width=16, heads=4, encoder_blocks=2)
 NETWORK = NarFormerConfig(
-    output="network", token_width=12, model_width=16, heads=4, encoder_blocks=2, static_width=8, depth_token=True
+    output="network", token_width=12, model_width=16, heads=4, encoder_blocks=2, static_width=48, depth_token=True
 )
 
 

@@ -181,7 +181,9 @@ class NarFormer(nn.Module):
         Returns:
             [B, T] for ``kernels`` (values at padding mean nothing), [B] for ``network``.
         """
-        x = embedded = self.embed(((tokens - self.mean) / self.scale).clamp(-8.0, 8.0))  # [B, T, D]
+        if self.config.output == "kernels":  # the paper's tokens are sines and cosines, and stay as they are
+            tokens = ((tokens - self.mean) / self.scale).clamp(-8.0, 8.0)
+        x = embedded = self.embed(tokens)  # [B, T, D]
         if self.depth is not None and depth_code is not None:
             x = torch.cat([x, F.relu(self.depth(depth_code))[:, None]], dim=1)
             mask = F.pad(mask, (0, 1), value=True)

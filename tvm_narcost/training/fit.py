@@ -1,6 +1,7 @@
 """From measured networks to an artifact: the members, what they err by on families held out, and the facts."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.artifact import FORMAT_VERSION, ArtifactFacts
 from tvm_narcost.models.flops import FlopsModel, fit_flops
 from tvm_narcost.models.kernel_sum import KernelSum
+from tvm_narcost.models.narformer import NarFormer
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.tokens import default
 from tvm_narcost.training.evaluate import fit_kernel_sum_to, measured_ms
@@ -37,17 +39,24 @@ class FittedModels:
     flops: FlopsModel
 
     def save(self, folder: Path) -> None:
-        """Write all into one folder."""
-        self.narformer.save(folder)
-        self.kernel_sum.save(folder / KERNEL_SUM_FILE)
-        self.flops.save(folder)
+        """Write all into one folder, which is made anew: weights never lie beside facts of another training."""
+        scratch, former = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".former")
+        for leftover in (scratch, former):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self.narformer.save(scratch)
+        self.kernel_sum.save(scratch / KERNEL_SUM_FILE)
+        self.flops.save(scratch)
+        if folder.exists():
+            folder.rename(former)
+        scratch.rename(folder)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def fit_models(
     examples: Sequence[Example],
     profile_id: str,
     *,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Sequence[int] = (0, 1),
     settings: TrainingSettings | None = None,
     folds: int = 5,
     command: str = "",
@@ -80,12 +89,19 @@ def fit_models(
     members = []
     for seed in seeds:
         progress(f"member {seed}: all families")
-        members.append(train_network(examples, settings, seed))
+        members.append(_as_stored(train_network(examples, settings, seed)))
     progress("kernel-sum")
     kernel_sum = fit_kernel_sum_to(examples, seeds[0])
     facts = _facts(examples, profile_id, len(seeds), held_out, command)
     flops = fit_flops([example.graph for example in examples], measured_ms(examples))
     return FittedModels(NarFormerLatency(tuple(members), facts), kernel_sum, flops)
+
+
+def _as_stored(network: NarFormer) -> NarFormer:
+    """The network as its artifact will give it back: weights in half precision."""
+    for weight in network.parameters():
+        weight.data = weight.data.half().float()
+    return network
 
 
 def family_folds(families: Sequence[str], folds: int) -> list[tuple[str, ...]]:
