@@ -123,7 +123,7 @@ def test_depth_token_is_the_last_one_and_not_negative() -> None:
 
 def test_depth_and_static_feature_take_part() -> None:
     network, tokens, mask = built(NETWORK), torch.randn(1, 5, 12), torch.ones(1, 5, dtype=torch.bool)
-    depth_code, static = torch.randn(1, 12), torch.randn(1, 8)
+    depth_code, static = torch.randn(1, 12), torch.randn(1, 48)
     with torch.inference_mode():
         values = {float(network(tokens, mask, depth_code + i, static + j)) for i in (0.0, 1.0) for j in (0.0, 1.0)}
     assert len(values) == 4
@@ -134,7 +134,7 @@ def test_depth_and_static_feature_take_part() -> None:
     [
         (PAPER_CONFIG, [960 + 256, 608, 304, 152, 1]),
         (PAPER_NARROW_CONFIG, [192 + 256, 224, 112, 56, 1]),
-        (NETWORK, [24, 12, 6, 3, 1]),
+        (NETWORK, [64, 32, 16, 8, 1]),
     ],
 )
 def test_head_halves_its_width_and_ends_without_activation(config: NarFormerConfig, widths: list[int]) -> None:
