@@ -1,8 +1,8 @@
 """The planner by rules beside the runtime's own: bench/results/planners.json.
 
 Over the light networks and some of each zoo family: kernels of both plans, and how far they agree. Two kernels agree
-when operator, layout, fused activation, fused sum and output shapes do; F1 is over the multisets of kernels. With
---artifact also what a trained model predicts from either plan.
+when operator, layout, fused activation, fused sum and output shapes do; F1 is over the multisets of kernels. Also what
+a predictor makes of either plan: the roofline, or with --artifact a trained model.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.rules import plan_by_rules
 from tvm_narcost.measure.runtime import runtime_for
+from tvm_narcost.models.roofline import RooflineModel
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.zoo import FAMILIES, generate
 
@@ -41,21 +42,22 @@ def main() -> None:
     arguments = parser.parse_args()
     profile = load_profile(arguments.profile)
     runtime = runtime_for(profile)
-    model = _load_model(arguments.artifact) if arguments.artifact else None
+    model = _load_model(arguments.artifact) if arguments.artifact else RooflineModel()
     rows = []
     for family, name, network in networks(arguments.families.split(","), arguments.count, arguments.first_seed):
         graph = canonicalize(from_onnx(network))
         block, opset = profile.device.vector_bytes // 4, standard_opset(network)
         plans = plan_by_rules(graph, channel_block=block, opset=opset), runtime.plan(network, profile)
-        row = {"family": family, "network": name, "nodes": len(graph.nodes), **agreement(*plans)}
-        if model is not None:
-            row |= _predictions(model, graph, plans, profile)
+        facts = {"family": family, "network": name, "nodes": len(graph.nodes), "opset": opset}
+        row = {**facts, **agreement(*plans), **_predictions(model, graph, plans, profile)}
         rows.append(row)
         counts = f"{row['rules_kernels']} and {row['runtime_kernels']} kernels"
         print(f"{family} {name}: {counts}, F1 {row['f1']:.3f}", flush=True)
     summary = summarise(rows)
     print({family: round(figures["f1"], 3) for family, figures in summary.items()})
-    write_result("planners", "bench.planners", arguments.profile, {"summary": summary, "networks": rows})
+    predictor = "narformer" if arguments.artifact else "roofline"
+    result = {"predictor": predictor, "summary": summary, "networks": rows}
+    write_result("planners", "bench.planners", arguments.profile, result)
 
 
 def networks(families: Sequence[str], count: int, first_seed: int) -> Iterator[tuple[str, str, onnx.ModelProto]]:
@@ -112,7 +114,7 @@ def _predictions(
     model: LatencyModel, graph: OpGraph, plans: tuple[FusionPlan, FusionPlan], profile: HardwareProfile
 ) -> dict[str, float]:
     ours, theirs = (found.latency_ms for found in model.predict([graph, graph], plans, profile))
-    return {"rules_ms": ours, "runtime_ms": theirs, "error": abs(ours / theirs - 1)}
+    return {"rules_ms": ours, "runtime_ms": theirs, "difference": abs(ours / theirs - 1)}
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -123,15 +125,13 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    figures = {
+    return {
         "networks": float(len(rows)),
         "f1": mean(row["f1"] for row in rows),
         "identical": mean(float(row["f1"] == 1) for row in rows),
         "kernels_ratio": mean(row["rules_kernels"] / row["runtime_kernels"] for row in rows),
+        "difference": mean(row["difference"] for row in rows),
     }
-    if all("error" in row for row in rows):
-        figures["error"] = mean(row["error"] for row in rows)
-    return figures
 
 
 if __name__ == "__main__":

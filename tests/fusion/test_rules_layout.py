@@ -124,6 +124,37 @@ def test_sums_and_products_of_blocked_values_stay(op: str, reorders: int) -> Non
     assert ops(sketch.done()).count("ReorderOutput") == reorders
 
 
+def test_a_sum_over_images_of_other_sizes_works_on_split_blocks() -> None:
+    sketch = Sketch((1, 3, 8, 8))
+    conv = sketch.conv(sketch.input(), 20)
+    pool = sketch.node("MaxPool", sketch.conv(sketch.input(), 32), kernel_shape=(3, 3), strides=(1, 1), pads=(1,) * 4)
+    small = sketch.conv(sketch.node("GlobalAveragePool", pool, shape=(1, 32, 1, 1)), 20)
+    sketch.conv(sketch.node("Add", conv, small), 16)
+    nodes = planned(sketch.done())
+
+    add = next(node for node in nodes if node.op == "Add")
+    assert add.outputs[0].shape == (1, 2, 8, 8, 16)
+    assert [node.op for node in nodes].count("Reshape") == 3
+    assert [node.op for node in nodes].count("ReorderOutput") == 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "blocked"),
+    [
+        ({"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}, True),
+        ({"mode": "nearest", "nearest_mode": "ceil", "coordinate_transformation_mode": "asymmetric"}, False),
+        ({"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, True),
+        ({"mode": "cubic", "coordinate_transformation_mode": "half_pixel"}, False),
+    ],
+)
+def test_which_resizes_are_blocked(attributes: dict[str, str], blocked: bool) -> None:
+    sketch = Sketch((1, 3, 8, 8))
+    sketch.node("Resize", sketch.conv(sketch.input(), 16), shape=(1, 16, 16, 16), scales=(1.0, 1.0, 2.0, 2.0),
+                **attributes)  # fmt: skip
+
+    assert ops(sketch.done())[1] == ("Upsample" if blocked else "ReorderOutput")
+
+
 @pytest.mark.parametrize(("width", "blocked"), [(16, True), (24, False)])
 def test_whole_blocks_are_concatenated_in_the_layout(width: int, blocked: bool) -> None:
     sketch = Sketch((1, 3, 8, 8))

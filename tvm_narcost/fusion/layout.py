@@ -123,9 +123,13 @@ class _Blocking:
             return
         if node.op == "Mul" and self._hard_swish(node):
             return
-        if any(value not in self.blocked for value in node.inputs) or len({value.shape for value in node.inputs}) > 1:
+        if any(value not in self.blocked for value in node.inputs):
             return
         sources = [self.blocked[value] for value in node.inputs]
+        if len({value.shape for value in node.inputs}) > 1:
+            if node.op != "Mul" and len({source.channels for source in sources}) == 1:
+                self._add_broadcast(node, sources)
+            return
         if node.op != "Mul" and len(sources) == 2:
             for source, other in (sources, sources[::-1]):
                 conv = source.value.producer
@@ -135,6 +139,21 @@ class _Blocking:
                     self._stand_for(node, source)
                     return
         self._keep(node, sources, sources[0].channels)
+
+    def _add_broadcast(self, node: DraftNode, sources: list[_Blocked]) -> None:
+        """Add values of other heights and widths: with an axis for the inside of a block, the usual kernel can."""
+        split = [self._reshape(source.value, self._split_shape(source.value.kind)) for source in sources]
+        kind = self._blocked_kind(node.output.kind)
+        made = self.draft.add(node.op, split, [TensorType(self._split_shape(kind), kind.dtype)], {}, node.name)
+        made.rank = node.rank
+        self._move(node, "Reshape", [made.output], {"shape": kind.shape}, sources[0].channels)
+
+    def _split_shape(self, kind: TensorType) -> tuple[int, ...]:
+        batch, channels, *spatial = kind.shape
+        return batch, channels // self.block, *spatial, self.block
+
+    def _reshape(self, value: Value, shape: tuple[int, ...]) -> Value:
+        return self.draft.add("Reshape", [value], [TensorType(shape, value.kind.dtype)], {"shape": shape}).output
 
     def _hard_swish(self, node: DraftNode) -> bool:
         """Fuse x times HardSigmoid(x) into the convolution that writes x, if nobody else reads x."""
@@ -170,9 +189,13 @@ class _Blocking:
             self._pool(node)
         elif node.op == "BatchNormalization" and len(node.outputs) == 1:
             self._depthwise(node, node.inputs[0], node.inputs[1:3])
+        elif node.op in ("Resize", "Upsample") and _is_simple_resize(node):
+            kept = ("coordinate_transformation_mode", "mode", "scales")
+            attributes = {name: value for name, value in node.attributes.items() if name in kept}
+            self._move(node, "Upsample", [source.value], {**attributes, "layout": "nchwc"}, source.channels)
         elif node.op == "Transpose" and node.attributes.get("perm") == _TO_CHANNELS_LAST:
-            attributes: dict[str, AttributeValue] = {"channels": source.channels, "channels_last": 1}
-            copy = self.draft.add("ReorderOutput", [source.value], [node.output.kind], attributes, node.name)
+            leaving: dict[str, AttributeValue] = {"channels": source.channels, "channels_last": 1}
+            copy = self.draft.add("ReorderOutput", [source.value], [node.output.kind], leaving, node.name)
             self.draft.replace(node.output, copy.output)
             self.draft.remove(node)
 
@@ -252,6 +275,18 @@ def _takes_activation(conv: DraftNode) -> bool:
 def _takes_sum(conv: DraftNode) -> bool:
     """Whether a blocked convolution can still add another value to its result."""
     return _takes_activation(conv) and "fused_sum" not in conv.attributes
+
+
+def _is_simple_resize(node: DraftNode) -> bool:
+    """Whether height and width grow by whole factors, from the nearest neighbour or linearly."""
+    scales = node.attributes.get("scales")
+    if len(node.inputs) != 1 or not isinstance(scales, tuple) or len(scales) != 4:
+        return False
+    whole = all(isinstance(scale, int | float) and scale > 0 and float(scale).is_integer() for scale in scales)
+    mode, nearest = node.attributes.get("mode", "nearest"), node.attributes.get("nearest_mode")
+    position = node.attributes.get("coordinate_transformation_mode", "asymmetric")
+    from_floor = mode == "nearest" and nearest in (None, "floor") and position == "asymmetric"
+    return whole and scales[:2] == (1, 1) and (from_floor or mode == "linear")
 
 
 def _is_per_channel(constant: tuple[int, ...], data: tuple[int, ...]) -> bool:
