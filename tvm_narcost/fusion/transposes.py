@@ -89,8 +89,6 @@ class _Round:
     def _pays(self, node: DraftNode, permutation: _Permutation) -> bool:
         """Whether less is transposed once a transpose by ``permutation`` stands behind ``node``."""
         cost = sum(self._input_cost(value, permutation) for value in _movable_inputs(node))
-        if node.op == "Squeeze":  # fewer axes behind it
-            return cost < 0
         if cost < 0 and not any(value in self.leading for value in node.outputs):
             cost += max(_long_axes(value) for value in node.outputs)
         return cost < 0
@@ -227,6 +225,14 @@ def _squeeze(node: DraftNode, permutation: _Permutation) -> tuple[_Attributes, _
     return {**node.attributes, "axes": moved}, _without(permutation, moved)
 
 
+def _gather(node: DraftNode, permutation: _Permutation) -> tuple[_Attributes, _Permutation] | None:
+    axis = node.attributes.get("axis", 0)
+    if not isinstance(axis, int) or len(node.inputs) != 2 or node.inputs[1].shape != ():
+        return None
+    moved = permutation[axis]
+    return {**node.attributes, "axis": moved}, _without(permutation, (moved,))
+
+
 def _moved(axes: Sequence[int], permutation: _Permutation) -> tuple[int, ...]:
     return tuple(permutation[axis] for axis in axes)
 
@@ -246,4 +252,5 @@ _HANDLERS: dict[str, _Handler] = {
     "Slice": _slice,
     "Pad": _pad,
     "Squeeze": _squeeze,
+    "Gather": _gather,
 }
