@@ -45,9 +45,10 @@ def main() -> None:
     model = _load_model(arguments.artifact) if arguments.artifact else RooflineModel()
     rows = []
     for family, name, network in networks(arguments.families.split(","), arguments.count, arguments.first_seed):
-        graph = canonicalize(from_onnx(network))
+        read = from_onnx(network)
+        graph = canonicalize(read)
         block, opset = profile.device.vector_bytes // 4, standard_opset(network)
-        plans = plan_by_rules(graph, channel_block=block, opset=opset), runtime.plan(network, profile)
+        plans = plan_by_rules(read, channel_block=block, opset=opset), runtime.plan(network, profile)
         facts = {"family": family, "network": name, "nodes": len(graph.nodes), "opset": opset}
         row = {**facts, **agreement(*plans), **_predictions(model, graph, plans, profile)}
         rows.append(row)

@@ -6,6 +6,7 @@ bench/planners.py tells how near it comes.
 """
 
 from relay_frontend.graph import OpGraph
+from relay_frontend.passes import DropDeadNodesPass, DropIdentityPass, FoldBatchNormPass
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.activations import fuse_activations, fuse_residual_sums, inline_hard_swish
 from tvm_narcost.fusion.chains import (
@@ -31,6 +32,7 @@ __all__ = ["plan_by_rules"]
 _SPLIT_OPSET = 13  # Split takes its sizes as an input, which is how the fused node is written
 _NORMALIZATION_OPSET = 17  # LayerNormalization is a standard operator, so that it may be fused before transposes move
 
+_CLEANING = (DropIdentityPass(), FoldBatchNormPass(), DropDeadNodesPass())
 _FIRST = (
     share_equal_nodes, fold_padding, fold_channel_constants, fold_sum_into_gemm, merge_reshapes,
 )  # fmt: skip
@@ -40,13 +42,16 @@ _LAST = (push_transposes, fuse_skip_layer_normalization, fuse_quick_gelu, fold_s
 
 
 def plan_by_rules(graph: OpGraph, *, channel_block: int = 16, opset: int = _NORMALIZATION_OPSET) -> FusionPlan:
-    """Plan a canonicalised network: the graph that ONNX Runtime would probably run, one kernel a node.
+    """Plan a network: the graph that ONNX Runtime would probably run, one kernel a node.
 
     Args:
-        graph: as ``relay_frontend.passes.canonicalize`` leaves it.
+        graph: as read from its file, or canonicalised. The former is better: canonical form calls a Sum of two values
+            Add, and ONNX Runtime fuses an Add where it leaves a Sum alone.
         channel_block: channels that fill a vector register: 16 for AVX-512, 8 for AVX2.
         opset: version of ONNX's operators that the network's file uses; some rules wait for newer operators.
     """
+    for rewrite in _CLEANING:
+        graph = rewrite(graph)
     draft = Draft(graph)
     early = (fuse_layer_normalization,) if opset >= _NORMALIZATION_OPSET else ()
     splits = _SPLITS if opset >= _SPLIT_OPSET else ()
