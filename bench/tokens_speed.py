@@ -109,6 +109,7 @@ def _scaling(build: Callable[[int], OpGraph], profile: HardwareProfile, repeats:
 
 
 def _default_tokens(plan: FusionPlan, profile: HardwareProfile) -> object:
+    kernel_facts.cache_clear()  # it remembers the facts of a plan that it has seen
     return encode_kernels(kernel_facts(plan), profile)
 
 
