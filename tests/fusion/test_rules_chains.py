@@ -52,11 +52,7 @@ def test_a_gelu_whose_middle_is_read_elsewhere_stays_apart() -> None:
 def test_fast_gelu(cube: str) -> None:
     sketch = Sketch((2, 5))
     x = sketch.input()
-    third = (
-        sketch.node("Pow", x, sketch.weight())
-        if cube == "Pow"
-        else sketch.node("Mul", sketch.node("Mul", x, x), x)
-    )
+    third = sketch.node("Pow", x, sketch.weight()) if cube == "Pow" else sketch.node("Mul", sketch.node("Mul", x, x), x)
     inner = sketch.node("Add", x, half(sketch, third))
     bounded = sketch.node("Tanh", half(sketch, inner))
     sketch.node("Mul", half(sketch, x), sketch.node("Add", bounded, sketch.weight()))

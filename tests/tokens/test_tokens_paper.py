@@ -156,6 +156,7 @@ def test_in_float64_the_same_frequencies_repeat_with_period_62() -> None:
 @pytest.mark.parametrize("build", [chain_graph, branchy_graph])
 def test_time_grows_no_faster_than_nodes(build: Callable[[int], OpGraph]) -> None:
     """Coarse: sixteen times the nodes in at most forty times the time. bench/tokens_speed.py fits the exponent."""
+
     def best(nodes: int) -> float:
         graph, times = build(nodes), []
         for _ in range(3):
