@@ -17,7 +17,7 @@ import onnx
 from bench.facts import LIGHT_NETWORKS, light_model, write_result
 from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.graph import OpGraph
-from relay_frontend.onnx import from_onnx
+from relay_frontend.onnx import from_onnx, opset_versions
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.rules import plan_by_rules
@@ -26,7 +26,7 @@ from tvm_narcost.models.roofline import RooflineModel
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.zoo import FAMILIES, generate
 
-__all__ = ["agreement", "main", "networks", "standard_opset", "summarise"]
+__all__ = ["agreement", "main", "networks", "summarise"]
 
 _SHAPING = ("activation", "fused_sum", "layout")
 
@@ -47,7 +47,7 @@ def main() -> None:
     for family, name, network in networks(arguments.families.split(","), arguments.count, arguments.first_seed):
         read = from_onnx(network)
         graph = canonicalize(read)
-        block, opset = profile.device.vector_bytes // 4, standard_opset(network)
+        block, opset = profile.device.vector_bytes // 4, opset_versions(network)[""]
         plans = plan_by_rules(read, channel_block=block, opset=opset), runtime.plan(network, profile)
         facts = {"family": family, "network": name, "nodes": len(graph.nodes), "opset": opset}
         row = {**facts, **agreement(*plans), **_predictions(model, graph, plans, profile)}
@@ -68,11 +68,6 @@ def networks(families: Sequence[str], count: int, first_seed: int) -> Iterator[t
     for family in families:
         for seed in range(first_seed, first_seed + count):
             yield family, f"{family}-{seed}", generate(family, seed)
-
-
-def standard_opset(network: onnx.ModelProto) -> int:
-    """Version of the standard operators that a model uses."""
-    return max(int(entry.version) for entry in network.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def agreement(rules: FusionPlan, runtime: FusionPlan) -> dict[str, Any]:

@@ -31,12 +31,12 @@ def main() -> None:
     path = light_model("resnet50")
     predictor = tvm_narcost.load(arguments.profile)
     graph = load_graph(path)
-    plan = predictor.plan(load_model(path), graph)
+    plan = predictor.plan(load_model(path))
     steps = {
         "file to graph": _timed(lambda: load_graph(path)),
         "file to graph to paper tokens": _timed(lambda: encode_graph(load_graph(path))),
         "plan to default tokens": _timed(lambda: encode_kernels(kernel_facts(plan), predictor.profile)),
-        "plan, by ONNX Runtime": _timed(lambda: predictor.plan(load_model(path), graph)),
+        "plan, by ONNX Runtime": _timed(lambda: predictor.plan(load_model(path))),
         "predict, plan known, model alone": _timed(lambda: predictor.model.predict([graph], [plan], predictor.profile)),
         "predict, plan known, all figures": _timed(lambda: predictor.predict_plan(graph, plan)),
         "narcost --help, cold": _timed(lambda: _run("--help"), _COLD_RUNS),

@@ -14,14 +14,14 @@ import onnx
 from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.costs import graph_cost
 from relay_frontend.graph import OpGraph
-from relay_frontend.onnx import from_onnx, load_model
+from relay_frontend.onnx import from_onnx, load_model, opset_versions
 from relay_frontend.ops import operator_category
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError, RuntimeMissingError
 from tvm_narcost.fusion.rules import plan_by_rules
 from tvm_narcost.measure.runtime import runtime_for
-from tvm_narcost.models.kernel_sum import KernelSum
+from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.models.roofline import RooflineModel
 from tvm_narcost.predictor import LatencyModel, Prediction
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _ARTIFACTS = Path(__file__).parent / "artifacts"
-_KERNEL_SUM = "kernel_sum.json"
+_FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +106,21 @@ class NetworkPredictor:
         """
         proto = model if isinstance(model, onnx.ModelProto) else load_model(Path(model))
         graph = canonicalize(from_onnx(proto, shapes=shapes))
-        plan = self.plan(proto, graph, shapes)
+        plan = self.plan(proto, shapes=shapes)
         name = proto.graph.name if isinstance(model, onnx.ModelProto) else str(model)
         return self.predict_plan(graph, plan, name=name)
 
-    def plan(
-        self, proto: onnx.ModelProto, graph: OpGraph, shapes: Mapping[str, tuple[int, ...]] | None = None
-    ) -> FusionPlan:
+    def plan(self, proto: onnx.ModelProto, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> FusionPlan:
         """The kernels that the profile's runtime would run; by rules, and said so, where it is not installed."""
-        if self.profile.runtime.planner == "rules":
-            return plan_by_rules(graph)
-        try:
-            runtime = runtime_for(self.profile)
-        except RuntimeMissingError:
-            return plan_by_rules(graph)
-        return runtime.plan(_with_shapes(proto, shapes), self.profile)
+        if self.profile.runtime.planner != "rules":
+            try:
+                runtime = runtime_for(self.profile)
+            except RuntimeMissingError:
+                pass  # the plan says ``rules``, and so does the prediction that is made from it
+            else:
+                return runtime.plan(_with_shapes(proto, shapes), self.profile)
+        block = self.profile.device.vector_bytes // _FLOAT32_BYTES
+        return plan_by_rules(from_onnx(proto, shapes=shapes), channel_block=block, opset=opset_versions(proto)[""])
 
     def predict_plan(self, graph: OpGraph, plan: FusionPlan, *, name: str = "") -> NetworkPrediction:
         """Predict a network whose plan is known; nothing is read and nothing run."""
@@ -212,7 +212,7 @@ def load(profile: str) -> NetworkPredictor:
             f"artifact {folder}: trained for profile {model.facts.profile!r}, expected {found.id!r}; "
             f"train one with `narcost train --profile {found.id}`"
         )
-    return NetworkPredictor(found, model, KernelSum.open(folder / _KERNEL_SUM))
+    return NetworkPredictor(found, model, KernelSum.open(folder / KERNEL_SUM_FILE))
 
 
 def artifact_folder(profile_id: str) -> Path:

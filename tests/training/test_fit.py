@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.training.analytic import PROFILE, examples
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.flops import FlopsModel
-from tvm_narcost.models.kernel_sum import KernelSum
+from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens import default
@@ -72,7 +72,7 @@ def test_saved_models_predict_the_same(fitted: FittedModels, tmp_path: Path) -> 
     graphs, plans = [example.graph for example in measured], [example.plan for example in measured]
     opened: tuple[LatencyModel, ...] = (
         NarFormerLatency.open(tmp_path / "artifact"),
-        KernelSum.open(tmp_path / "artifact" / fit.KERNEL_SUM_FILE),
+        KernelSum.open(tmp_path / "artifact" / KERNEL_SUM_FILE),
         FlopsModel.open(tmp_path / "artifact"),
     )
     models: tuple[LatencyModel, ...] = (fitted.narformer, fitted.kernel_sum, fitted.flops)

@@ -24,8 +24,9 @@ from tvm_narcost.tokens import default
 from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
 from tvm_narcost.tokens.roofline import roofline
 
-__all__ = ["KernelSum", "fit_kernel_sum"]
+__all__ = ["KERNEL_SUM_FILE", "KernelSum", "fit_kernel_sum"]
 
+KERNEL_SUM_FILE = "kernel_sum.json"  # beside the artifact that it is shown with
 FORMAT_VERSION = 1
 MAX_BYTES = 64 * 2**20
 

@@ -14,7 +14,7 @@ from tvm_narcost import __version__
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.artifact import FORMAT_VERSION, ArtifactFacts
 from tvm_narcost.models.flops import FlopsModel, fit_flops
-from tvm_narcost.models.kernel_sum import KernelSum
+from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer import NarFormer
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.tokens import default
@@ -26,7 +26,6 @@ from tvm_narcost.training.metrics import compute_metrics
 __all__ = ["FittedModels", "dataset_digest", "family_folds", "fit_models"]
 
 COVERAGE = 0.90
-KERNEL_SUM_FILE = "kernel_sum.json"
 _FEWEST_NETWORKS = 20
 
 
