@@ -32,7 +32,8 @@ def test_each_predictor_is_judged_on_the_held_out_family(quick: None, predictor:
     assert result.measured_ms == tuple(measured_ms([example for example in measured if example.family == "mixed"]))
     assert len(result.predicted_ms) == result.metrics.networks == 6
     again = leave_one_family_out(measured, predictor, "mixed", 0, PROFILE)
-    assert again.predicted_ms == pytest.approx(result.predicted_ms, rel=1e-6)
+    # float32 sums may differ in the last place from one run to the next, by where their arrays lie in memory
+    assert again.predicted_ms == pytest.approx(result.predicted_ms, rel=1e-5, abs=1e-6)
 
 
 def test_predictors_that_see_kernels_beat_flops_on_an_unseen_family() -> None:
