@@ -2,7 +2,7 @@
 
 import tvm_narcost
 from bench.light import compare, table
-from tvm_narcost.cli.predict import DEFAULT_PROFILE
+from tvm_narcost.cli.options import DEFAULT_PROFILE
 from tvm_narcost.measure.calibrate import CALIBRATION_NETWORKS
 
 _NETWORKS = ("resnet50", "squeezenet", "densenet121")

@@ -21,7 +21,7 @@ from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.api import NetworkPredictor
 from tvm_narcost.cli.main import main
-from tvm_narcost.cli.predict import DEFAULT_PROFILE
+from tvm_narcost.cli.options import DEFAULT_PROFILE
 from tvm_narcost.predictor import Prediction
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,7 +11,7 @@ from tests.models.untrained import untrained_narformer
 from tests.training.analytic import examples, record
 from tvm_narcost.api import own_artifact_folder
 from tvm_narcost.cli.main import main
-from tvm_narcost.cli.predict import DEFAULT_PROFILE
+from tvm_narcost.cli.options import DEFAULT_PROFILE
 from tvm_narcost.database import NetworkRecord, open_database
 from tvm_narcost.training.evaluate import fit_kernel_sum_to
 

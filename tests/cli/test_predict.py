@@ -12,7 +12,7 @@ import pytest
 import tvm_narcost
 from tvm_narcost.api import KernelPrediction, NetworkPrediction
 from tvm_narcost.cli.main import main
-from tvm_narcost.cli.predict import DEFAULT_PROFILE, parse_shape
+from tvm_narcost.cli.options import DEFAULT_PROFILE, parse_shape
 
 KERNELS = tuple(
     KernelPrediction(

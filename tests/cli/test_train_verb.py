@@ -11,7 +11,7 @@ from hardware_profiles import load_profile
 from tests.training.analytic import member, one_kernel_a_node, record
 from tvm_narcost.api import own_artifact_folder
 from tvm_narcost.cli.main import main
-from tvm_narcost.cli.predict import DEFAULT_PROFILE
+from tvm_narcost.cli.options import DEFAULT_PROFILE
 from tvm_narcost.database import NetworkRecord, open_database
 
 BRIEF = ("--epochs", "1", "--members", "1")
@@ -74,7 +74,7 @@ def test_missing_database_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixt
     path = tmp_path / "nowhere.sqlite"
     line = error_line(capsys, "--database", str(path))
     assert f"{path}: no such file" in line
-    assert f"narcost profile --profile {DEFAULT_PROFILE} --zoo all" in line
+    assert f"narcost profile --database {path} --zoo all" in line
     assert not path.exists()
 
 

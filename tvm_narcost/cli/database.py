@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvm_narcost.cli.options import add_database
 from tvm_narcost.cli.tables import aligned
 from tvm_narcost.errors import DatabaseError
 
@@ -28,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     importing = verbs.add_parser("import", help="add the measurements of a dataset file")
     importing.add_argument("file", metavar="FILE", help="a file that export wrote")
     for verb in (stats, export, importing):
-        verb.add_argument(
-            "--database", metavar="URL", help="path or URL (default: $NARCOST_DATABASE, else a file of your own)"
-        )
+        add_database(verb)
 
 
 def run(args: argparse.Namespace) -> int:

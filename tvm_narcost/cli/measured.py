@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvm_narcost.cli.predict import DEFAULT_PROFILE
-from tvm_narcost.errors import DatabaseError, TrainingError
+from tvm_narcost.cli.options import add_database, add_profile
+from tvm_narcost.errors import TrainingError
 
 if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
@@ -16,13 +16,9 @@ __all__ = ["add_measured_arguments", "read_measured"]
 
 def add_measured_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --profile and the two places that measurements come from."""
-    parser.add_argument(
-        "--profile", default=DEFAULT_PROFILE, metavar="ID", help="hardware profile (default: %(default)s)"
-    )
+    add_profile(parser)
     place = parser.add_mutually_exclusive_group()
-    place.add_argument(
-        "--database", metavar="URL", help="path or URL (default: $NARCOST_DATABASE, else a file of your own)"
-    )
+    add_database(place)
     place.add_argument("--dataset", type=Path, metavar="FILE", help="a file that `narcost database export` wrote")
 
 
@@ -34,20 +30,13 @@ def read_measured(args: argparse.Namespace, profile: "HardwareProfile") -> "list
         DatabaseError: the database or the file is missing or cannot be read.
     """
     from tvm_narcost.database import open_database
-    from tvm_narcost.database.connection import resolve_url
     from tvm_narcost.database.dataset import read_dataset
     from tvm_narcost.training.examples import encode_records
 
     if args.dataset is not None:
         examples = encode_records(read_dataset(args.dataset), profile)
     else:
-        url = resolve_url(args.database)
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():  # opening would make it
-            raise DatabaseError(
-                f"database {url.database}: no such file, expected one that `narcost profile` has made; "
-                f"measure networks with `narcost profile --profile {profile.id} --zoo all`"
-            )
-        with open_database(args.database) as database:
+        with open_database(args.database, create=False) as database:
             examples = encode_records(database.records(profile.id), profile)
     if not examples:
         place = args.dataset or args.database or "the default database"

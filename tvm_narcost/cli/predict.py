@@ -5,20 +5,18 @@ import dataclasses
 import json
 import statistics
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay_frontend.errors import FrontendError
+from tvm_narcost.cli.options import add_profile, add_shapes
 from tvm_narcost.cli.tables import aligned, milliseconds, scaled
-from tvm_narcost.errors import DatabaseError, NarcostError
+from tvm_narcost.errors import NarcostError
 
 if TYPE_CHECKING:
     from tvm_narcost.api import NetworkPrediction, NetworkPredictor
     from tvm_narcost.database.store import LatencyDatabase
 
-__all__ = ["DEFAULT_PROFILE", "add_arguments", "run"]
-
-DEFAULT_PROFILE = "epyc-zen5.onnxruntime"
+__all__ = ["add_arguments", "run"]
 
 BREAKDOWN_KERNELS = 20
 
@@ -26,18 +24,8 @@ BREAKDOWN_KERNELS = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
     parser.add_argument("models", nargs="+", metavar="MODEL", help="model file")
-    parser.add_argument(
-        "--profile", default=DEFAULT_PROFILE, metavar="ID", help="hardware profile (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--shape",
-        dest="shapes",
-        action="append",
-        default=[],
-        type=parse_shape,
-        metavar="NAME=1x3x224x224",
-        help="shape of an input whose dimensions the model leaves open; may be repeated",
-    )
+    add_profile(parser)
+    add_shapes(parser)
     parser.add_argument("--breakdown", action="store_true", help="show what each kernel takes")
     parser.add_argument(
         "--calibrate",
@@ -89,15 +77,6 @@ def _predict(predictor: "NetworkPredictor", model: str, shapes: dict[str, tuple[
         raise type(error)(f"{model}: {error}") from error
 
 
-def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """An input's name and its shape, out of ``NAME=1x3x224x224``."""
-    # A name may hold an equals sign of its own; a shape never does.
-    name, _, sizes = text.rpartition("=")
-    if not name or not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes.split("x")):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=1x3x224x224, every dimension a positive integer")
-    return name, tuple(int(size) for size in sizes.split("x"))
-
-
 def _unique_shapes(shapes: list[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
     names = [name for name, _ in shapes]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -131,18 +110,11 @@ def _existing_database(url: str | None) -> "AbstractContextManager[LatencyDataba
     Raises:
         DatabaseError: the one named is not there. Opening would make an empty one, and predict writes nothing.
     """
-    from tvm_narcost.database import open_database
-    from tvm_narcost.database.connection import resolve_url
+    from tvm_narcost.database import database_is_there, open_database
 
-    resolved = resolve_url(url)
-    if resolved.get_backend_name() == "sqlite" and not Path(resolved.database or "").is_file():
-        if url is None:
-            return nullcontext()
-        raise DatabaseError(
-            f"database {url!r}: no such file, expected one that `narcost profile --database {url}` has made; "
-            "leave out --database to predict without measurements"
-        )
-    return open_database(url)
+    if url is None and not database_is_there(url):
+        return nullcontext()
+    return open_database(url, create=False)
 
 
 def _measured_ms(database: "LatencyDatabase | None", prediction: "NetworkPrediction") -> float | None:

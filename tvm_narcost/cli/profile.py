@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvm_narcost.cli.predict import DEFAULT_PROFILE, parse_shape
+from tvm_narcost.cli.options import add_database, add_profile, add_shapes
 from tvm_narcost.cli.tables import aligned, milliseconds
 from tvm_narcost.errors import NarcostError
 
@@ -37,24 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first-seed", type=int, default=0, metavar="N", help="seed of the first of each family (default: %(default)s)"
     )
-    parser.add_argument(
-        "--profile", default=DEFAULT_PROFILE, metavar="ID", help="hardware profile (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--database", metavar="URL", help="path or URL (default: $NARCOST_DATABASE, else a file of your own)"
-    )
+    add_profile(parser)
+    add_database(parser)
     parser.add_argument(
         "--budget", type=parse_duration_s, metavar="20m", help="begin no other network after this time (s, m, h)"
     )
-    parser.add_argument(
-        "--shape",
-        dest="shapes",
-        action="append",
-        default=[],
-        type=parse_shape,
-        metavar="NAME=1x3x224x224",
-        help="shape of an input whose dimensions the models leave open; may be repeated",
-    )
+    add_shapes(parser)
     parser.add_argument("--retry-failed", action="store_true", help="measure again what failed before")
     parser.add_argument("--retry-noisy", action="store_true", help="measure again what was only ever noisy")
 

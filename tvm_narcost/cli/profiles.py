@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvm_narcost.cli.tables import aligned
+
 if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
 
@@ -67,7 +69,7 @@ def _list(args: argparse.Namespace) -> int:
         peak = dict(device.peak_gflops)["float32"]
         software = f"{runtime.name} {runtime.version}"
         rows.append((profile.id, software, str(runtime.threads), str(device.cores), f"{peak:.1f}"))
-    print(_aligned(rows))
+    print(aligned(rows, left=(0, 1)))
     return 0
 
 
@@ -146,16 +148,3 @@ def _to_json(profile: "HardwareProfile") -> dict[str, object]:
         document["device"][table] = dict(document["device"][table])
     document["runtime"]["options"] = dict(document["runtime"]["options"])
     return document
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> str:
-    """Columns as wide as their widest cell; numbers to the right, which here is every column after the second."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column >= 2 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join(lines)
