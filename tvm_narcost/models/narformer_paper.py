@@ -1,5 +1,6 @@
 """The ``paper`` NAR-Former as a LatencyModel: one token an operator of the file, one latency a network."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,9 +51,15 @@ def collate_paper(encoded: Sequence[PaperTokens]) -> PaperBatch:
 
 @dataclass(frozen=True)
 class NarFormerPaper:
-    """A trained ``network`` configuration; it knows neither plan nor kernels."""
+    """A trained ``network`` configuration; it knows neither plan nor kernels.
+
+    Attributes:
+        network: the transformer.
+        log_target: it gives the logarithm of the milliseconds; the paper's gives milliseconds.
+    """
 
     network: NarFormer
+    log_target: bool = False
 
     def predict(
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
@@ -65,7 +72,8 @@ class NarFormerPaper:
         return predictions
 
     def latency_ms(self, tokens: PaperTokens) -> float:
-        """Predicted latency of one encoded network; nothing keeps it from being negative, as in the paper."""
+        """Predicted latency of one encoded network; without ``log_target`` nothing keeps it from being negative."""
         batch = collate_paper([tokens])
         with torch.inference_mode():
-            return float(self.network(batch.tokens, batch.mask, batch.depth_code, batch.static)[0])
+            value = float(self.network(batch.tokens, batch.mask, batch.depth_code, batch.static)[0])
+        return math.exp(value) if self.log_target else value

@@ -35,14 +35,14 @@ def _smooth(error: Tensor) -> Tensor:
     return F.smooth_l1_loss(error, torch.zeros_like(error), beta=_BETA, reduction="none")
 
 
-def paper_loss(predicted_ms: Tensor, measured_ms: Tensor, ranking_weight: float) -> Tensor:
+def paper_loss(predicted: Tensor, measured: Tensor, ranking_weight: float) -> Tensor:
     """MSE plus the sequence-ranking loss (paper, equations 12 and 13; the absolute value as in the released code).
 
     Args:
-        predicted_ms: [B], raw milliseconds.
-        measured_ms: [B], raw milliseconds.
+        predicted: [B], milliseconds, or their logarithms.
+        measured: [B], milliseconds, or their logarithms.
         ranking_weight: lambda 1, 0.1 in the paper.
     """
-    order = torch.randperm(len(predicted_ms))
-    ranking = ((predicted_ms[order] - predicted_ms) - (measured_ms[order] - measured_ms)).abs().mean()
-    return F.mse_loss(predicted_ms, measured_ms) + ranking_weight * ranking
+    order = torch.randperm(len(predicted))
+    ranking = ((predicted[order] - predicted) - (measured[order] - measured)).abs().mean()
+    return F.mse_loss(predicted, measured) + ranking_weight * ranking
