@@ -42,6 +42,6 @@ def read_measured(args: argparse.Namespace, profile: "HardwareProfile") -> "list
         place = args.dataset or args.database or "the default database"
         raise TrainingError(
             f"measurements of {profile.id}: none that are stable in {place}, expected some; "
-            f"measure networks with `narcost profile --profile {profile.id} --zoo all`"
+            f"measure networks with `narcost profile --profile {profile.id} --zoo all`, on an idle core"
         )
     return examples
