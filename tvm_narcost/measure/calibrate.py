@@ -1,6 +1,7 @@
 """Calibration: machines of one kind differ; three small networks timed here say by how much."""
 
 import math
+import statistics
 
 from hardware_profiles import HardwareProfile
 from relay_frontend.onnx import from_onnx
@@ -40,5 +41,4 @@ def _median_ms(measurement: Measurement) -> float:
         raise MeasurementError(
             f"calibration: {measurement.verdict} ({measurement.reason}), expected samples; try again"
         )
-    ordered = sorted(measurement.samples_us)
-    return ordered[len(ordered) // 2] / 1e3
+    return statistics.median_high(measurement.samples_us) / 1e3

@@ -8,13 +8,8 @@ from tvm_narcost.zoo.builder import GraphBuilder, Value
 
 __all__ = [
     "activation", "classifier", "conv_block", "depth_separable", "dropout", "flatten", "gelu", "global_pool",
-    "hard_sigmoid", "layer_norm", "norm", "often_caffe", "residual", "round_channels", "squeeze_excite", "swish",
+    "hard_sigmoid", "layer_norm", "norm", "often_caffe", "residual", "squeeze_excite", "swish",
 ]  # fmt: skip
-
-
-def round_channels(channels: float, divisor: int = 8) -> int:
-    """Round to a multiple of ``divisor``, at least that."""
-    return max(divisor, int(channels + divisor / 2) // divisor * divisor)
 
 
 def often_caffe(b: GraphBuilder) -> None:
