@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 from tvm_narcost.errors import ZooError
 from tvm_narcost.zoo.builder import GraphBuilder
 from tvm_narcost.zoo.classic import build_alexnet, build_squeezenet, build_vgg
+from tvm_narcost.zoo.corpus import (
+    build_corpus_conv,
+    build_corpus_elementwise,
+    build_corpus_matmul,
+    build_corpus_move,
+    build_corpus_rows,
+)
 from tvm_narcost.zoo.dense import build_densenet
 from tvm_narcost.zoo.inception import build_googlenet
 from tvm_narcost.zoo.language import build_bert, build_gpt
@@ -24,12 +31,14 @@ from tvm_narcost.zoo.vision import build_convnext, build_mlp_mixer, build_swin, 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["FAMILIES", "NNLQP_FAMILIES", "Family", "generate"]
+__all__ = ["CORPUS_FAMILIES", "FAMILIES", "NNLQP_FAMILIES", "Family", "generate"]
 
 MAX_FLOPS = 45e9
 MAX_WEIGHT_BYTES = 620e6  # VGG-19 has 575 MB
 _COST_RANGE_US = (300.0, 120e3)
 _LARGE_COST_RANGE_US = (80e3, 380e3)  # VGG-19 at 224 must lie within, not at the edge
+_CORPUS_COST_RANGE_US = (50.0, 20e3)
+_LARGE_CORPUS_COST_RANGE_US = (20e3, 40e3)
 _SHARE_OF_LARGE = 0.07
 _MAX_COST_US = 400e3
 _DRAWS = 12
@@ -43,11 +52,19 @@ class Family:
         name: as given to :func:`generate`.
         description: one line.
         build: adds the nodes of one random member to a builder.
+        cost_range_us: coarse cost that members are drawn towards.
+        large_cost_range_us: of a few large ones.
     """
 
     name: str
     description: str
     build: Callable[[GraphBuilder], None]
+    cost_range_us: tuple[float, float] = _COST_RANGE_US
+    large_cost_range_us: tuple[float, float] = _LARGE_COST_RANGE_US
+
+
+def _corpus(name: str, description: str, build: Callable[[GraphBuilder], None]) -> Family:
+    return Family(name, description, build, _CORPUS_COST_RANGE_US, _LARGE_CORPUS_COST_RANGE_US)
 
 
 _ALL = (
@@ -72,6 +89,11 @@ _ALL = (
     Family("gpt", "GPT-2 and Llama decoders with causal mask", build_gpt),
     Family("mlp_mixer", "MLP-Mixer: fully connected layers over positions and channels", build_mlp_mixer),
     Family("random_wired", "random graphs of the blocks of all families", build_random_wired),
+    _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
+    _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
+    _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
+    _corpus("corpus_move", "random data movement", build_corpus_move),
+    _corpus("corpus_elementwise", "random element-wise arithmetic and pooling", build_corpus_elementwise),
 )
 
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _ALL})
@@ -82,6 +104,11 @@ NNLQP_FAMILIES: tuple[str, ...] = (
     "nasbench201",
 )  # fmt: skip
 """The ten families of NNLQP, over which leave-one-family-out is reported."""
+
+CORPUS_FAMILIES: tuple[str, ...] = (
+    "corpus_conv", "corpus_matmul", "corpus_rows", "corpus_move", "corpus_elementwise",
+)  # fmt: skip
+"""Networks of a few random kernels each: for training on shapes that no other family has, not for judging."""
 
 
 def generate(family: str, seed: int) -> "onnx.ModelProto":
@@ -111,7 +138,7 @@ def generate(family: str, seed: int) -> "onnx.ModelProto":
 def draw_network(family: Family, seed: int) -> GraphBuilder:
     """The member of a family that ``seed`` stands for, not yet written as ONNX."""
     rng = random.Random(f"{family.name} {seed} target")
-    low, high = _LARGE_COST_RANGE_US if rng.random() < _SHARE_OF_LARGE else _COST_RANGE_US
+    low, high = family.large_cost_range_us if rng.random() < _SHARE_OF_LARGE else family.cost_range_us
     target_us = low * (high / low) ** rng.random()
     best: GraphBuilder | None = None
     distance = math.inf
