@@ -190,3 +190,47 @@ def test_quantity_far_beyond_training_is_cut_off() -> None:
 def test_impossible_sizes_are_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         dataclasses.replace(KERNELS, **change)
+
+
+def coded(topology: str, pooling: str = "fusion") -> NarFormer:
+    options: dict[str, Any] = {"topology_width": 4, "topology": topology, "pooling": pooling}
+    return built(dataclasses.replace(KERNELS, **options))
+
+
+@pytest.mark.parametrize(("topology", "moves"), [("concat", True), ("add", True), ("none", False)])
+def test_topology_codes_are_seen_unless_they_are_left_out(topology: str, moves: bool) -> None:
+    tokens = torch.randn(1, 5, 12)
+    moved = tokens.clone()
+    moved[..., -4:] += 1.0
+    network = coded(topology)
+    assert bool((forward(network, tokens) != forward(network, moved)).any()) is moves
+
+
+def test_an_added_topology_code_is_the_sum_with_the_first_columns() -> None:
+    network = coded("add")
+    network.mean.zero_()
+    network.scale.fill_(1.0)
+    tokens = torch.randn(1, 5, 12).clamp(-3, 3)
+    swapped = tokens.clone()
+    swapped[..., :4], swapped[..., -4:] = tokens[..., -4:], tokens[..., :4]
+    assert torch.allclose(forward(network, tokens), forward(network, swapped), atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["fusion", "mean", "none"])
+def test_padding_does_not_change_a_network_whatever_is_pooled(pooling: str) -> None:
+    network, tokens = coded("concat", pooling), torch.randn(1, 9, 12)
+    mask = torch.arange(9)[None] < 5
+    assert torch.allclose(forward(network, tokens, mask)[:, :5], forward(network, tokens[:, :5]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"topology": "sum"}, {"pooling": "max"}, {"topology_width": 7}, {"topology_width": -1}]
+)
+def test_unknown_topology_or_pooling_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        dataclasses.replace(KERNELS, **options)
+
+
+def test_the_paper_output_takes_no_other_pooling() -> None:
+    with pytest.raises(ValueError, match="pooling"):
+        dataclasses.replace(NETWORK, pooling="mean")

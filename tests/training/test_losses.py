@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tvm_narcost.training.losses import kernel_loss, paper_loss
+from tvm_narcost.training.losses import kernel_loss, paper_loss, sequence_ranking
 
 YARDSTICK_US = torch.tensor([[2.0, 8.0, 1.0], [4.0, 1.0, 1.0]])
 KERNELS_US = torch.tensor([[3.0, 20.0, 0.0], [9.0, 0.0, 0.0]])
@@ -76,3 +76,18 @@ def test_paper_loss_by_hand() -> None:
 def test_paper_loss_of_a_constant_offset_has_no_ranking_part() -> None:
     measured = torch.tensor([2.0, 2.0, 5.0])
     assert float(paper_loss(measured + 3.0, measured, 0.1)) == pytest.approx(9.0)
+
+
+def test_sequence_ranking_sees_wrong_differences_but_no_common_factor() -> None:
+    torch.manual_seed(0)
+    measured = torch.linspace(1.0, 3.0, 16)
+    assert float(sequence_ranking(measured + 0.7, measured)) == pytest.approx(0.0, abs=1e-6)
+    assert float(sequence_ranking(measured.flip(0), measured)) > 0.3
+
+
+def test_the_kernel_loss_takes_ranking_in() -> None:
+    logs = exact_logs()
+    logs[0] += 0.5  # one network of the batch is too slow, the other right
+    torch.manual_seed(1)  # a pairing that is no identity
+    with_ranking = kernel_loss(logs, YARDSTICK_US, KERNELS_US, MASK, 0.0, 0.1)
+    assert float(with_ranking) >= float(kernel_loss(logs, YARDSTICK_US, KERNELS_US, MASK, 0.0))

@@ -38,6 +38,11 @@ class NarFormerConfig:
         feed_forward_ratio: hidden width of the feed-forward network over the model width.
         dropout: of what attention and feed-forward add to the residual stream.
         depth_token: append ReLU(Linear(depth code)) as the last token (paper, equation 9).
+        topology_width: columns at the end of a token that code where it and its sources stand; 0 for none.
+        topology: what becomes of them: ``concat`` embeds them with the rest, ``add`` adds them to the first columns
+            of the token before it is embedded, as positional encodings are, ``none`` leaves them out.
+        pooling: what stands for the whole network beside each token: ``fusion`` in stages, ``mean`` of the tokens
+            after the encoder, ``none``; for the output ``kernels``.
     """
 
     output: Literal["kernels", "network"]
@@ -50,10 +55,27 @@ class NarFormerConfig:
     dropout: float = 0.1
     static_width: int = 0
     depth_token: bool = False
+    topology_width: int = 0
+    topology: Literal["concat", "add", "none"] = "concat"
+    pooling: Literal["fusion", "mean", "none"] = "fusion"
 
     def __post_init__(self) -> None:
         if self.output not in ("kernels", "network"):
             raise ValueError(f"output {self.output!r}, expected 'kernels' or 'network'")
+        self._check_topology()
+        self._check_sizes()
+
+    def _check_topology(self) -> None:
+        poolings = ("fusion", "mean", "none") if self.output == "kernels" else ("fusion",)
+        if self.topology not in ("concat", "add", "none") or self.pooling not in poolings:
+            raise ValueError(
+                f"topology {self.topology!r} and pooling {self.pooling!r}, expected concat, add or none, and "
+                f"{' or '.join(poolings)}"
+            )
+        if not 0 <= 2 * self.topology_width <= self.token_width:
+            raise ValueError(f"topology_width {self.topology_width}, expected from 0 to half of {self.token_width}")
+
+    def _check_sizes(self) -> None:
         limits = {
             "token_width": _WIDEST,
             "model_width": _WIDEST,
@@ -152,12 +174,15 @@ class NarFormer(nn.Module):
         self.register_buffer("scale", torch.ones(config.token_width))
         self.embed: nn.Module = nn.Identity()
         if config.token_width != width or config.output == "kernels":
-            self.embed = nn.Linear(config.token_width, width)
+            coded = 0 if config.topology == "concat" else config.topology_width
+            self.embed = nn.Linear(config.token_width - coded, width)
         self.depth = nn.Linear(config.token_width, width) if config.depth_token else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.encoder_blocks))
-        self.stages = nn.ModuleList(FusionStage(config, queries) for queries in config.fusion_queries)
+        stages = config.fusion_queries if config.pooling == "fusion" else ()
+        self.stages = nn.ModuleList(FusionStage(config, queries) for queries in stages)
         if config.output == "kernels":
-            self.head = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 1))
+            parts = 2 if config.pooling == "none" else 3
+            self.head = nn.Sequential(nn.Linear(parts * width, width), nn.GELU(), nn.Linear(width, 1))
         else:
             self.head = _tapering_head(width + config.static_width)
 
@@ -182,7 +207,7 @@ class NarFormer(nn.Module):
             [B, T] for ``kernels`` (values at padding mean nothing), [B] for ``network``.
         """
         if self.config.output == "kernels":  # the paper's tokens are sines and cosines, and stay as they are
-            tokens = ((tokens - self.mean) / self.scale).clamp(-8.0, 8.0)
+            tokens = self._with_topology(((tokens - self.mean) / self.scale).clamp(-8.0, 8.0))
         x = embedded = self.embed(tokens)  # [B, T, D]
         if self.depth is not None and depth_code is not None:
             x = torch.cat([x, F.relu(self.depth(depth_code))[:, None]], dim=1)
@@ -190,18 +215,36 @@ class NarFormer(nn.Module):
         keep = None if bool(mask.all()) else mask
         for block in self.blocks:
             x = block(x, keep)
-        fused, fused_mask = x, keep
-        for stage in self.stages:
-            fused, fused_mask = stage(fused, fused_mask, x, keep), None
-        vector = fused[:, 0]  # [B, D]
         if self.config.output == "kernels":
-            context = vector[:, None].expand_as(x)
-            out: Tensor = self.head(torch.cat([embedded, x, context], dim=-1))
+            whole = [] if self.config.pooling == "none" else [self._pool(x, keep)[:, None].expand_as(x)]
+            out: Tensor = self.head(torch.cat([embedded, x, *whole], dim=-1))
             return out[..., 0]
+        vector = self._pool(x, keep)  # [B, D]
         if static is not None:
             vector = torch.cat([static, vector], dim=-1)
         out = self.head(vector)
         return out[:, 0]
+
+    def _with_topology(self, tokens: Tensor) -> Tensor:
+        """[B, T, token_width] -> [B, T, width of the embedding's input]."""
+        coded = self.config.topology_width
+        if self.config.topology == "concat" or not coded:
+            return tokens
+        rest, code = tokens[..., :-coded], tokens[..., -coded:]
+        if self.config.topology == "none":
+            return rest
+        return torch.cat([rest[..., :coded] + code, rest[..., coded:]], dim=-1)
+
+    def _pool(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """[B, T, D] -> [B, D]."""
+        if self.config.pooling == "mean":
+            weight = torch.ones_like(x[..., :1]) if mask is None else mask[..., None].to(x.dtype)
+            mean: Tensor = (x * weight).sum(dim=1) / weight.sum(dim=1)
+            return mean
+        fused, fused_mask = x, mask
+        for stage in self.stages:
+            fused, fused_mask = stage(fused, fused_mask, x, mask), None
+        return fused[:, 0]
 
 
 def _tapering_head(width: int) -> nn.Sequential:

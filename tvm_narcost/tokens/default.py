@@ -16,7 +16,10 @@ from tvm_narcost.tokens.facts import COLUMNS, KernelFacts
 from tvm_narcost.tokens.roofline import Roofline, roofline
 from tvm_narcost.tokens.sequence import TokenSequence
 
-__all__ = ["ACTIVATIONS", "CATEGORIES", "NAME", "OPERATORS", "QUANTITIES", "VERSION", "WIDTH", "encode_kernels"]
+__all__ = [
+    "ACTIVATIONS", "CATEGORIES", "NAME", "OPERATORS", "QUANTITIES", "TOPOLOGY_WIDTH", "VERSION", "WIDTH",
+    "encode_kernels",
+]  # fmt: skip
 
 NAME = "default"
 VERSION = 1
@@ -50,7 +53,10 @@ _POSITIONS = 4096.0  # the range of positions over which the frequencies are spr
 _FREQUENCIES = 2 * np.pi / np.geomspace(4.0, 2 * _POSITIONS, 4)
 _BLOCK = 16  # channels in a block of a 512-bit vector
 
-WIDTH = len(OPERATORS) + len(CATEGORIES) + len(ACTIVATIONS) + len(QUANTITIES) + 4 * len(_FREQUENCIES)
+TOPOLOGY_WIDTH = 4 * len(_FREQUENCIES)
+"""The last columns: where the kernel stands, and where its sources stand."""
+
+WIDTH = len(OPERATORS) + len(CATEGORIES) + len(ACTIVATIONS) + len(QUANTITIES) + TOPOLOGY_WIDTH
 
 
 def encode_kernels(facts: KernelFacts, profile: HardwareProfile) -> TokenSequence:

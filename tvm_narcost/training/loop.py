@@ -19,8 +19,9 @@ from tvm_narcost.training.losses import kernel_loss
 __all__ = ["DEFAULT_CONFIG", "TrainingSettings", "predict_us", "train_network"]
 
 DEFAULT_CONFIG = NarFormerConfig(
-    output="kernels", token_width=default.WIDTH, model_width=96, heads=4, encoder_blocks=2, dropout=0.1
-)
+    output="kernels", token_width=default.WIDTH, model_width=96, heads=4, encoder_blocks=2, dropout=0.1,
+    topology_width=default.TOPOLOGY_WIDTH,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class TrainingSettings:
         learning_rate: peak; 5 % warm-up, then cosine decay to a hundredth.
         averaging: decay of the exponential moving average of the weights, which is what is kept.
         token_weight: of the kernels' loss against the networks'.
+        ranking_weight: of the sequence-ranking loss against the networks'.
     """
 
     epochs: int = 20
@@ -44,6 +46,7 @@ class TrainingSettings:
     weight_decay: float = 0.02
     averaging: float = 0.995
     token_weight: float = 1.0
+    ranking_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def train_network(
     network = NarFormer(config)
     network.standardise(torch.from_numpy(np.concatenate([example.tokens for example in examples])))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     steps = settings.epochs * -(-len(examples) // settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.05, final_div_factor=4.0
@@ -84,7 +89,9 @@ def train_network(
         losses = []
         for batch in _epoch(examples, settings, random):
             logs = network(batch.tokens, batch.mask)
-            loss = kernel_loss(logs, batch.yardstick_us, batch.kernels_us, batch.mask, settings.token_weight)
+            loss = kernel_loss(
+                logs, batch.yardstick_us, batch.kernels_us, batch.mask, settings.token_weight, settings.ranking_weight
+            )
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -4,14 +4,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["kernel_loss", "paper_loss"]
+__all__ = ["kernel_loss", "paper_loss", "sequence_ranking"]
 
 _UNIFORM = 0.3  # weight of a kernel is this much of an equal share, the rest its share of the network's time
 _BETA = 0.05  # below this error of a logarithm (5 %) the loss is quadratic
 
 
 def kernel_loss(
-    log_efficiency: Tensor, yardstick_us: Tensor, kernels_us: Tensor, mask: Tensor, token_weight: float
+    log_efficiency: Tensor,
+    yardstick_us: Tensor,
+    kernels_us: Tensor,
+    mask: Tensor,
+    token_weight: float,
+    ranking_weight: float = 0.0,
 ) -> Tensor:
     """Relative error of each network's sum and, weighted by share, of each kernel.
 
@@ -21,10 +26,15 @@ def kernel_loss(
         kernels_us: measured, [B, T]; 0 at padding.
         mask: [B, T], true where a kernel is.
         token_weight: of the kernels' term; the networks' term has weight 1.
+        ranking_weight: of the sequence-ranking term over the logarithms of the networks' sums; see
+            :func:`sequence_ranking`.
     """
     predicted_us = yardstick_us * log_efficiency.exp() * mask
     total_us = kernels_us.sum(dim=1)
-    network = _smooth(torch.log(predicted_us.sum(dim=1) / total_us)).mean()
+    log_predicted, log_measured = predicted_us.sum(dim=1).log(), total_us.log()
+    network = _smooth(log_predicted - log_measured).mean()
+    if ranking_weight:
+        network = network + ranking_weight * sequence_ranking(log_predicted, log_measured)
     target = torch.log(kernels_us.clamp_min(0.05) / yardstick_us)
     weight = (1 - _UNIFORM) * kernels_us / total_us[:, None] + _UNIFORM * mask / mask.sum(dim=1, keepdim=True)
     token = (weight * _smooth(log_efficiency - target) * mask).sum(dim=1).mean()
@@ -43,6 +53,10 @@ def paper_loss(predicted: Tensor, measured: Tensor, ranking_weight: float) -> Te
         measured: [B], milliseconds, or their logarithms.
         ranking_weight: lambda 1, 0.1 in the paper.
     """
+    return F.mse_loss(predicted, measured) + ranking_weight * sequence_ranking(predicted, measured)
+
+
+def sequence_ranking(predicted: Tensor, measured: Tensor) -> Tensor:
+    """How far differences between networks of a batch are off, paired at random (paper, equation 12); [B] each."""
     order = torch.randperm(len(predicted))
-    ranking = ((predicted[order] - predicted) - (measured[order] - measured)).abs().mean()
-    return F.mse_loss(predicted, measured) + ranking_weight * ranking
+    return ((predicted[order] - predicted) - (measured[order] - measured)).abs().mean()
