@@ -26,6 +26,7 @@ from tvm_narcost.zoo.random_wired import build_random_wired
 from tvm_narcost.zoo.residual import build_regnet, build_resnet
 from tvm_narcost.zoo.shuffle import build_ghostnet, build_shufflenet
 from tvm_narcost.zoo.spelling import draw_spelling
+from tvm_narcost.zoo.unet import build_unet
 from tvm_narcost.zoo.vision import build_convnext, build_mlp_mixer, build_swin, build_vit
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ _ALL = (
     Family("gpt", "GPT-2 and Llama decoders with causal mask", build_gpt),
     Family("mlp_mixer", "MLP-Mixer: fully connected layers over positions and channels", build_mlp_mixer),
     Family("random_wired", "random graphs of the blocks of all families", build_random_wired),
+    Family("unet", "U-Net, U-Net++, feature pyramids, DeepLab, fully convolutional networks", build_unet),
     _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
     _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
     _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
