@@ -44,7 +44,7 @@ def image_shape(rng: random.Random, most_elements: int, spatial: int = 2) -> tup
 
 def tensor_shape(rng: random.Random, most_elements: int, rank: int) -> tuple[int, ...]:
     """Any shape of ``rank`` axes and at most ``most_elements``; the number of elements is log-uniform."""
-    left = log_uniform(rng, 1, most_elements)
+    left = max(log_uniform(rng, 1, most_elements) for _ in range(rng.choice([1, 2])))
     extents = []
     for remaining in range(rank, 1, -1):
         extent = max(1, round(left ** (rng.random() * 2 / remaining)))

@@ -28,8 +28,8 @@ def _unary(p: Pool) -> Value:
     b, rng = p.b, p.rng
     x = p.anything()
     if rng.random() < 0.35:
-        return _composed(b, x, rng.choice(_COMPOSED))
-    kind = rng.choice(sorted(_UNARY))
+        return _composed(b, x, p.quick_of(_COMPOSED, x))
+    kind = p.quick_of(sorted(_UNARY), x)
     attributes: dict[str, Any] = {}
     if kind == "ThresholdedRelu":
         attributes["alpha"] = 0.3
@@ -52,7 +52,7 @@ def _composed(b: GraphBuilder, x: Value, kind: str) -> Value:
 def _positive(p: Pool, x: Value) -> Value:
     """A value above 0, whatever ``x`` holds: roots, logarithms and quotients need one."""
     b = p.b
-    kind = p.rng.choice(["abs", "sigmoid", "softplus", "square"])
+    kind = p.rng.choice(["abs", "sigmoid", "softplus" if p.quick("Softplus", x) else "abs", "square"])
     if kind == "sigmoid":
         return ops.unary(b, "Sigmoid", x, 0.6)
     if kind == "softplus":
@@ -65,7 +65,7 @@ def _of_positive(p: Pool) -> Value:
     """Log, Sqrt, Reciprocal, Pow or Exp of a value for which it is defined."""
     b, rng = p.b, p.rng
     x = p.anything()
-    kind = rng.choice(["Log", "Sqrt", "Reciprocal", "Pow", "Exp", "Exp", "Square", "Cube"])
+    kind = p.quick_of(["Log", "Sqrt", "Reciprocal", "Pow", "Exp", "Exp", "Square", "Cube"], x)
     if kind == "Exp":
         return ops.unary(b, "Exp", ops.unary(b, "Tanh", x, 0.7) if x.level > 2 else x, math.exp(min(x.level, 2)))
     if kind in ("Square", "Cube"):
@@ -166,7 +166,7 @@ def _many(p: Pool) -> Value:
 
 def _modulo(p: Pool) -> Value:
     b, rng = p.b, p.rng
-    x = p.anything()
+    x = p.part("Mod", p.anything())
     y = ops.mul(b, x, b.scalar(rng.choice([3.0, 7.5])))
     return ops.add(b, b.node("Mod", [y, b.scalar(1.0)], x.shape, 0.5, fmod=1), b.scalar(0.1))
 
@@ -199,7 +199,7 @@ def _pool(p: Pool) -> Value:
     b, rng = p.b, p.rng
     x = p.image(rng.choices([2, 1, 3], [0.86, 0.08, 0.06])[0])
     spatial = len(x.shape) - 2
-    kind = rng.choice(["MaxPool", "MaxPool", "MaxPool", "AveragePool", "AveragePool", "LpPool"])
+    kind = p.quick_of(["MaxPool", "MaxPool", "MaxPool", "AveragePool", "AveragePool", "LpPool"], x)
     for _ in range(40):
         kernel = tuple(rng.choice([1, 2, 2, 3, 3, 3, 4, 5, 7, 9, 13]) for _ in range(spatial))
         kernel = kernel if rng.random() < 0.25 else (kernel[0],) * spatial
@@ -225,7 +225,7 @@ def _pool(p: Pool) -> Value:
 
 
 def _global_pool(p: Pool, x: Value) -> Value:
-    kind = p.rng.choice(["GlobalAveragePool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"])
+    kind = p.quick_of(["GlobalAveragePool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"], x)
     return p.b.node(kind, [x], (*x.shape[:2], *(1 for _ in x.shape[2:])))
 
 

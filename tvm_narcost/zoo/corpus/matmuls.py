@@ -27,10 +27,7 @@ def _rows(p: Pool) -> int:
 
 def _columns(p: Pool, rows: int, size: int) -> int:
     """Columns that keep the product of [rows, size] affordable."""
-    high = p.budget(
-        "MatMul", 1, _MOST_FEATURES, lambda n: (2.0 * rows * n * size, rows * size + size * n + rows * n)
-    )  # fmt: skip
-    return width(p.rng, 1, max(high, 1))
+    return p.budget("MatMul", 1, _MOST_FEATURES, lambda n: (2.0 * rows * n * size, rows * size + (size + rows) * n))
 
 
 def _matrix(p: Pool) -> Value:
@@ -71,7 +68,7 @@ def _gemm(p: Pool) -> Value:
         inputs.append(b.weight({"row": (n,), "column": (m, 1), "scalar": (1,), "full": (m, n)}[bias], 0.05))
     attributes: dict[str, Any] = {"transA": 1 if trans_a else None, "transB": 1 if trans_b else None}
     y = b.node("Gemm", inputs, (m, n), 1.0, 2.0 * m * n * k, alpha=alpha, beta=beta, **attributes)
-    return activation(b, y, rng.choice(_ACTIVATIONS)) if rng.random() < 0.5 else y
+    return activation(b, y, p.quick_of(_ACTIVATIONS, y)) if rng.random() < 0.5 else y
 
 
 def _dense(p: Pool) -> Value:
@@ -89,7 +86,7 @@ def _dense(p: Pool) -> Value:
         y = ops.add(b, y, bias) if rng.random() < 0.7 else ops.add(b, bias, y)
     how = rng.random()
     if how < 0.4:
-        return activation(b, y, rng.choice(_ACTIVATIONS))
+        return activation(b, y, p.quick_of(_ACTIVATIONS, y))
     return ops.add(b, y, p.like(y)) if how < 0.6 else y
 
 

@@ -12,7 +12,6 @@ from tvm_narcost.zoo.corpus.sample import Sample
 __all__ = ["MOVES"]
 
 _CAST_TO = ((10, "float16"), (11, "float64"), (6, "int32"), (7, "int64"))  # ONNX's numbers
-_RESIZED_PER_US = 150  # elements, cubic being the dearest
 
 
 def _arithmetic(p: Pool, x: Value) -> Value:
@@ -219,7 +218,7 @@ def _repeated(p: Pool) -> Value:
 def _chosen(p: Pool) -> Value:
     """Where: elements of one value or another, by a comparison."""
     b, rng = p.b, p.rng
-    x = p.anything((1, 2, 3, 4))
+    x = p.part("Where", p.anything((1, 2, 3, 4)))
     shape = list(x.shape)
     if rng.random() < 0.4:
         shape = [extent if rng.random() < 0.6 else 1 for extent in shape]
@@ -232,13 +231,12 @@ def _chosen(p: Pool) -> Value:
 def _resized(p: Pool) -> Value:
     """Resize up and down, by whole and broken factors, in all modes."""
     b, rng = p.b, p.rng
-    most = max(4, min(p.most_elements, round(p.cap_us * _RESIZED_PER_US)))
-    x = p.image(2, lambda v: v.elements <= most)
+    x = p.image(2, lambda v: p.quick("Resize", v))
     n, c, h, w = x.shape
     mode = rng.choice(["nearest", "nearest", "linear", "linear", "cubic"])
     factor = rng.choice([2.0, 2.0, 2.0, 4.0, 3.0, 0.5, 0.5, 0.25, 1.5, rng.uniform(0.3, 3.0)])
     sides = [max(1, math.floor(side * factor)) for side in (h, w)]
-    if n * c * math.prod(sides) > most or sides == [h, w]:
+    if not p.quick("Resize", Value("", (n, c, *sides))) or sides == [h, w]:
         sides = [max(1, h // 2), max(1, w // 2)] if h * w > 1 else [2, 2]
     ways = ["asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"]
     extra: dict[str, Any] = {"coordinate_transformation_mode": rng.choice(ways)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from tvm_narcost.errors import ZooError
 from tvm_narcost.zoo import operators as ops
 from tvm_narcost.zoo.builder import FLOAT, INT64, GraphBuilder, Value
-from tvm_narcost.zoo.corpus.draws import factorised, image_shape, log_uniform, tensor_shape
+from tvm_narcost.zoo.corpus.draws import factorised, image_shape, tensor_shape, width
 from tvm_narcost.zoo.cost import coarse_cost_us
 
 __all__ = ["Pool"]
@@ -16,6 +16,13 @@ _ELEMENTS_PER_US = 2000
 _MOST_ELEMENTS = 20_000_000
 _MOST_OUTPUT_ELEMENTS = 10_000  # the copy to the caller is no kernel's time, so outputs stay small
 _SHARE_OF_INPUTS = 0.13
+_SHARE_OF_LARGE = 0.45
+# Operators whose elements take long in ONNX Runtime, elements of input a microsecond on one core; others do thousands.
+_SLOW_PER_US: dict[str, int] = {
+    "Softplus": 80, "Mish": 80, "LpPool": 40, "GlobalLpPool": 150, "LRN": 50, "TopK": 80, "Mod": 160, "Pow": 340,
+    "ReduceLogSumExp": 260, "Sin": 400, "Cos": 400, "Atan": 400, "Resize": 150, "Where": 700, "Elu": 700, "Selu": 700,
+    "Celu": 700, "Log": 700, "LogSoftmax": 550, "Erf": 2000, "Gelu": 1500, "HardSwish": 600,
+}  # fmt: skip
 _SHARE_OF_RESHAPES = 0.4
 
 
@@ -32,7 +39,7 @@ class Pool:
     def __init__(self, b: GraphBuilder) -> None:
         self.b, self.rng = b, b.rng
         low, high = _KERNEL_US
-        self.cap_us = low * (high / low) ** self.rng.random()
+        self.cap_us: float = low * (high / low) ** self.rng.random()
         self.most_elements = min(_MOST_ELEMENTS, round(self.cap_us * _ELEMENTS_PER_US))
         self._values: list[Value] = []
 
@@ -103,15 +110,31 @@ class Pool:
 
     # ---- what a kernel may cost
 
+    def quick(self, op_type: str, x: Value) -> bool:
+        """Whether an operator that handles each element on its own keeps to the cap."""
+        return op_type not in _SLOW_PER_US or x.elements <= self.cap_us * _SLOW_PER_US[op_type]
+
+    def quick_of(self, op_types: Sequence[str], x: Value, default: str = "Relu") -> str:
+        """One of the operators that keep to the cap; ``default`` where none does."""
+        return self.rng.choice([op_type for op_type in op_types if self.quick(op_type, x)] or [default])
+
+    def part(self, op_type: str, x: Value) -> Value:
+        """``x``, or as much of its longest axis as an operator can handle within the cap."""
+        if self.quick(op_type, x):
+            return x
+        axis = max(range(len(x.shape)), key=lambda a: x.shape[a])
+        few = max(1, round(x.shape[axis] * self.cap_us * _SLOW_PER_US[op_type] / x.elements))
+        return x if few >= x.shape[axis] else ops.slice_axis(self.b, x, axis, 0, few)
+
     def affordable(self, op_type: str, flops: float, elements: int) -> bool:
         """Whether a kernel of that much arithmetic, and of so many elements read and written, keeps to the cap."""
         return elements <= 2 * _MOST_ELEMENTS and coarse_cost_us(op_type, flops, 4.0 * elements, 0) <= self.cap_us + 2
 
     def budget(self, op_type: str, low: int, high: int, weigh: Callable[[int], tuple[float, int]]) -> int:
-        """An extent, log-uniform up to the largest that is affordable; ``weigh`` gives FLOPs and elements of one."""
+        """An extent: near the largest that is affordable, or anything below; ``weigh`` gives its FLOPs and elements."""
         while high > low and not self.affordable(op_type, *weigh(high)):
             high = max(low, high * 3 // 4)
-        return log_uniform(self.rng, low, high)
+        return width(self.rng, max(low, high // 5) if self.rng.random() < _SHARE_OF_LARGE else low, high)
 
     # ---- what a kernel leaves
 

@@ -18,7 +18,6 @@ _REDUCTIONS = (
     "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp", "ReduceProd",
 )  # fmt: skip
 _LONGEST_PRODUCT = 12  # of elements below 1: a longer one vanishes
-_SORTED_PER_US = 40  # elements
 
 
 def _rows(p: Pool, ranks: tuple[int, ...] = (2, 3, 3, 4)) -> Value:
@@ -47,7 +46,7 @@ def _reduce(p: Pool) -> Value:
         "all": list(range(rank)),
     }[how]  # fmt: skip
     count = math.prod(x.shape[axis] for axis in axes)
-    kind = rng.choice(_REDUCTIONS)
+    kind = p.quick_of(_REDUCTIONS, x, "ReduceMean")
     if kind == "ReduceProd" and count > _LONGEST_PRODUCT:
         kind = "ReduceSum"
     level = {
@@ -71,7 +70,7 @@ def _softmax(p: Pool) -> Value:
     size = x.shape[axis]
     if rng.random() < 0.2:
         x = ops.mul(b, x, b.scalar(rng.choice([0.125, 0.5, 2.0, 0.088388])))
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 and p.quick("LogSoftmax", x):
         return b.node("LogSoftmax", [x], x.shape, math.log(size) + 0.5, axis=axis)
     y = b.node("Softmax", [x], x.shape, 1 / size, axis=axis)
     if size > 50 and rng.random() < 0.5:  # else the pool scales it
@@ -136,18 +135,9 @@ def _group_norm(p: Pool) -> Value:
 
 def _lrn(p: Pool) -> Value:
     b, rng = p.b, p.rng
-    x = p.image()
-    if x.elements > p.cap_us * 150:
-        x = _cut(p, x, round(p.cap_us * 150))
+    x = p.part("LRN", p.image())
     size, bias = rng.choice([1, 3, 5, 5, 7, 9]), rng.choice([1.0, 2.0])
     return b.node("LRN", [x], x.shape, size=size, alpha=rng.choice([1e-4, 1e-3]), beta=0.75, bias=bias)
-
-
-def _cut(p: Pool, x: Value, elements: int) -> Value:
-    """The first part of the longest axis, so that about ``elements`` are left."""
-    axis = max(range(len(x.shape)), key=lambda a: x.shape[a])
-    few = max(1, x.shape[axis] * elements // x.elements)
-    return x if few >= x.shape[axis] else ops.slice_axis(p.b, x, axis, 0, few)
 
 
 def _batch_norm(p: Pool) -> Value:
@@ -204,8 +194,7 @@ def _largest(p: Pool) -> Value:
     b, rng = p.b, p.rng
     x = _rows(p)
     axis = len(x.shape) - 1 if rng.random() < 0.75 else rng.randrange(len(x.shape))
-    if x.elements > p.cap_us * _SORTED_PER_US:
-        x = _cut(p, x, round(p.cap_us * _SORTED_PER_US))
+    x = p.part("TopK", x)
     count = log_uniform(rng, 1, min(x.shape[axis], rng.choice([5, 100, 1000])))
     shape = [*x.shape[:axis], count, *x.shape[axis + 1 :]]
     values, places = b.node_of_many("TopK", [x, b.constant([count])], [shape, shape], axis=axis)
