@@ -23,6 +23,7 @@ from tvm_narcost.fusion.folding import (
     fold_sum_into_gemm,
     merge_reshapes,
 )
+from tvm_narcost.fusion.generic import mark_generic_kernels
 from tvm_narcost.fusion.layout import block_layout
 from tvm_narcost.fusion.sharing import share_equal_nodes, split_gathers, split_slices
 from tvm_narcost.fusion.transposes import push_transposes
@@ -59,5 +60,5 @@ def plan_by_rules(graph: OpGraph, *, channel_block: int = 16, opset: int = _NORM
         rule(draft)
     block_layout(draft, channel_block)
     fuse_residual_sums(draft)
-    rewritten = draft.to_graph()
+    rewritten = mark_generic_kernels(draft.to_graph(), opset)
     return FusionPlan(rewritten, tuple((index,) for index in range(len(rewritten.nodes))), "rules")

@@ -22,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 NAME = "default"
-VERSION = 1
+VERSION = 2
 
 OPERATORS = (
     "Conv", "ConvTranspose", "MatMul", "Gemm", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
@@ -39,7 +39,8 @@ CATEGORIES = (
 ACTIVATIONS = ("Relu", "Clip", "Sigmoid", "HardSigmoid", "Tanh", "LeakyRelu")
 
 _FLAGS = (
-    "single_axis", "broadcast", "blocked", "fused_sum", "constant_operand", "transposed_operands", "from_graph_input",
+    "single_axis", "broadcast", "blocked", "generic", "fused_sum", "constant_operand", "transposed_operands",
+    "from_graph_input",
 )  # fmt: skip
 _LOGGED = tuple(name for name in COLUMNS if name not in _FLAGS)
 _DERIVED = (

@@ -23,7 +23,8 @@ COLUMNS = (
     "flops", "padding_flops", "input_bytes", "parameter_bytes", "output_bytes",
     *EXTENTS,
     # how it is compiled
-    "blocked", "fused_sum", "fused_nodes", "activations", "constant_operand", "transposed_operands", "element_bytes",
+    "blocked", "generic", "fused_sum", "fused_nodes", "activations", "constant_operand", "transposed_operands",
+    "element_bytes",
     # what is around it
     "inputs", "outputs", "consumers", "input_age_kernels", "input_age_bytes", "oldest_age_kernels", "oldest_age_bytes",
     "from_graph_input",
@@ -121,6 +122,7 @@ def _static_row(graph: OpGraph, members: tuple[int, ...], main: int) -> Sequence
         *traffic,
         *shape,
         float(attributes.get("layout") == "nchwc"),
+        float(bool(attributes.get("generic", 0))),
         float(bool(attributes.get("fused_sum", 0))),
         len(members),
         activations + ("activation" in attributes),

@@ -15,10 +15,11 @@ import onnx
 import onnxruntime
 
 from hardware_profiles import HardwareProfile, MeasurementProtocol
-from relay_frontend.onnx import from_onnx
+from relay_frontend.onnx import from_onnx, opset_versions
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measurement
 from tvm_narcost.errors import MeasurementError
+from tvm_narcost.fusion.generic import mark_generic_kernels
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.node_order import arrange_nodes
@@ -142,7 +143,7 @@ def _session(model: onnx.ModelProto, profile: HardwareProfile, folder: Path, *, 
 def _plan_of(folder: Path) -> tuple[FusionPlan, list[str]]:
     """The plan, and the name that each of its kernels has in a trace."""
     optimised = onnx.load(str(folder / _OPTIMISED), load_external_data=False)
-    graph = arrange_nodes(from_onnx(optimised))
+    graph = mark_generic_kernels(arrange_nodes(from_onnx(optimised)), opset_versions(optimised)[""])
     plan = FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "onnxruntime")
     return plan, [node.name or unnamed(node.op) for node in graph.nodes]
 
