@@ -24,7 +24,7 @@ from tvm_narcost.tokens import default
 from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
 from tvm_narcost.tokens.roofline import roofline
 
-__all__ = ["KERNEL_SUM_FILE", "KernelSum", "fit_kernel_sum"]
+__all__ = ["KERNEL_SUM_FILE", "KernelSum", "fit_kernel_sum", "fit_trees"]
 
 KERNEL_SUM_FILE = "kernel_sum.json"  # beside the artifact that it is shown with
 FORMAT_VERSION = 1
@@ -113,8 +113,22 @@ def fit_kernel_sum(
         share: weight of each kernel, [kernels]; its share of its network's time.
         seed: of row and column sampling.
     """
+    return KernelSum(fit_trees(tokens[:, _ALONE], log_efficiency, share, seed))
+
+
+def fit_trees(
+    rows: NDArray[np.float32], log_efficiency: NDArray[np.float64], weight: NDArray[np.float64], seed: int
+) -> BoostedTrees:
+    """Fit boosted trees to the logarithm of kernels' efficiency.
+
+    Args:
+        rows: columns of ``default`` tokens, [kernels, columns].
+        log_efficiency: log(time / yardstick), [kernels].
+        weight: of each kernel, [kernels].
+        seed: of row and column sampling.
+    """
     import xgboost
 
     settings: dict[str, Any] = {**_SETTINGS, "seed": seed, "nthread": 1}
-    data = xgboost.DMatrix(tokens[:, _ALONE], label=log_efficiency, weight=share)
-    return KernelSum(trees_of_booster(xgboost.train(settings, data, num_boost_round=_ROUNDS)))
+    data = xgboost.DMatrix(rows, label=log_efficiency, weight=weight)
+    return trees_of_booster(xgboost.train(settings, data, num_boost_round=_ROUNDS))

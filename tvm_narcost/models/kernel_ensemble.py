@@ -1,0 +1,71 @@
+"""KernelEnsemble: NAR-Formers and boosted trees that predict the same kernels; the mean of their logarithms counts.
+
+Transformers see the whole network and err smoothly; trees see one kernel with what ran before it and follow the
+steps that blocking and cache sizes make. They fail on different families, and their disagreement tells where.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.trees import BoostedTrees
+from tvm_narcost.tokens import default
+from tvm_narcost.tokens.sequence import pad_tokens
+
+__all__ = ["TREE_COLUMNS", "KernelEnsemble"]
+
+TREE_COLUMNS = default.WIDTH - default.TOPOLOGY_WIDTH
+"""Trees see a token without its position codes: they would split on where in a network a kernel stood."""
+
+
+@dataclass(frozen=True)
+class KernelEnsemble:
+    """Members that were trained on the same measurements.
+
+    Attributes:
+        networks: trained alike from different seeds; one at least.
+        trees: fitted on the first TREE_COLUMNS columns; None for none.
+    """
+
+    networks: tuple[NarFormer, ...]
+    trees: BoostedTrees | None
+
+    def log_efficiency(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+        """Mean of :meth:`member_logs` with all networks together weighing as much as the trees; [kernels] a plan."""
+        means = []
+        for logs in self.member_logs(tokens):
+            networks = logs[: len(self.networks)].mean(axis=0)
+            means.append(networks if self.trees is None else 0.5 * (networks + logs[-1]))
+        return means
+
+    def member_logs(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+        """log(time / yardstick) by each member, the trees last.
+
+        Args:
+            tokens: ``default`` tokens of each plan, float32 [kernels, default.WIDTH].
+
+        Returns:
+            float64 [members, kernels] for each plan.
+        """
+        lengths = [len(values) for values in tokens]
+        if not any(lengths):
+            return [np.zeros((self.members, 0)) for _ in tokens]
+        batch = pad_tokens(tokens)
+        values, mask = torch.from_numpy(batch.values), torch.from_numpy(batch.mask)
+        with torch.inference_mode():
+            padded = torch.stack([network(values, mask) for network in self.networks]).double().numpy()  # [N, B, T]
+        found = [padded[:, row, :length] for row, length in enumerate(lengths)]
+        if self.trees is None:
+            return found
+        rows = self.trees.predict(np.concatenate(tokens)[:, :TREE_COLUMNS])
+        ends = np.cumsum(lengths)[:-1]
+        return [np.concatenate([logs, part[None]]) for logs, part in zip(found, np.split(rows, ends), strict=True)]
+
+    @property
+    def members(self) -> int:
+        """How many there are, trees counted as one."""
+        return len(self.networks) + (self.trees is not None)
