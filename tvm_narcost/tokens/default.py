@@ -31,6 +31,8 @@ OPERATORS = (
     "Sum", "Relu", "LeakyRelu", "PRelu", "Elu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Erf", "Exp",
     "Sqrt", "Gelu", "BiasGelu", "FastGelu", "QuickGelu", "Transpose", "Concat", "Split", "Slice", "Gather", "Pad",
     "Expand", "Where", "Reshape", "ReorderInput", "ReorderOutput", "Resize", "Cast", "Attention",
+    "SimplifiedLayerNormalization", "LogSoftmax", "CumSum", "TopK", "Softplus", "Log", "Einsum", "GatherND", "Tile",
+    "DepthToSpace", "SpaceToDepth",
 )  # fmt: skip
 CATEGORIES = (
     "convolution", "matmul", "pooling", "normalization", "softmax", "reduction", "elementwise", "activation",
