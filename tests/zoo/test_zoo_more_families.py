@@ -12,6 +12,7 @@ from tvm_narcost.zoo.families import draw_network
 
 _PARTS = {
     "unet": {"ConvTranspose", "Concat", "Sigmoid", "InstanceNormalization", "MaxPool"},
+    "yolo": {"MaxPool", "Concat", "Split", "Slice", "Sigmoid", "Pow", "Transpose"},
 }  # fmt: skip
 _SPREAD_SEEDS = range(8)
 
