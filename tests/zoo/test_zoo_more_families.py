@@ -13,6 +13,7 @@ from tvm_narcost.zoo.families import draw_network
 _PARTS = {
     "unet": {"ConvTranspose", "Concat", "Sigmoid", "InstanceNormalization", "MaxPool"},
     "yolo": {"MaxPool", "Concat", "Split", "Slice", "Sigmoid", "Pow", "Transpose"},
+    "xception": {"Concat", "AveragePool", "MaxPool", "Relu"},
 }  # fmt: skip
 _SPREAD_SEEDS = range(8)
 

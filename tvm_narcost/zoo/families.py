@@ -28,6 +28,7 @@ from tvm_narcost.zoo.shuffle import build_ghostnet, build_shufflenet
 from tvm_narcost.zoo.spelling import draw_spelling
 from tvm_narcost.zoo.unet import build_unet
 from tvm_narcost.zoo.vision import build_convnext, build_mlp_mixer, build_swin, build_vit
+from tvm_narcost.zoo.xception import build_xception
 from tvm_narcost.zoo.yolo import build_yolo
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ _ALL = (
     Family("random_wired", "random graphs of the blocks of all families", build_random_wired),
     Family("unet", "U-Net, U-Net++, feature pyramids, DeepLab, fully convolutional networks", build_unet),
     Family("yolo", "detectors: YOLO of several generations, SSD, RetinaNet", build_yolo),
+    Family("xception", "Xception, Inception v3 and v4, Inception-ResNet", build_xception),
     _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
     _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
     _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
