@@ -14,6 +14,7 @@ _PARTS = {
     "unet": {"ConvTranspose", "Concat", "Sigmoid", "InstanceNormalization", "MaxPool"},
     "yolo": {"MaxPool", "Concat", "Split", "Slice", "Sigmoid", "Pow", "Transpose"},
     "xception": {"Concat", "AveragePool", "MaxPool", "Relu"},
+    "repvgg": {"Concat", "LeakyRelu", "BatchNormalization"},
 }  # fmt: skip
 _SPREAD_SEEDS = range(8)
 

@@ -23,6 +23,7 @@ from tvm_narcost.zoo.language import build_bert, build_gpt
 from tvm_narcost.zoo.mobile import build_efficientnet, build_mnasnet, build_mobilenet_v2, build_mobilenet_v3
 from tvm_narcost.zoo.nasbench201 import build_nasbench201
 from tvm_narcost.zoo.random_wired import build_random_wired
+from tvm_narcost.zoo.repvgg import build_repvgg
 from tvm_narcost.zoo.residual import build_regnet, build_resnet
 from tvm_narcost.zoo.shuffle import build_ghostnet, build_shufflenet
 from tvm_narcost.zoo.spelling import draw_spelling
@@ -95,6 +96,7 @@ _ALL = (
     Family("unet", "U-Net, U-Net++, feature pyramids, DeepLab, fully convolutional networks", build_unet),
     Family("yolo", "detectors: YOLO of several generations, SSD, RetinaNet", build_yolo),
     Family("xception", "Xception, Inception v3 and v4, Inception-ResNet", build_xception),
+    Family("repvgg", "RepVGG deployed and in training form, VoVNet, DarkNet", build_repvgg),
     _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
     _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
     _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
