@@ -15,6 +15,7 @@ _PARTS = {
     "yolo": {"MaxPool", "Concat", "Split", "Slice", "Sigmoid", "Pow", "Transpose"},
     "xception": {"Concat", "AveragePool", "MaxPool", "Relu"},
     "repvgg": {"Concat", "LeakyRelu", "BatchNormalization"},
+    "hrnet": {"Concat", "Split", "Resize"},
 }  # fmt: skip
 _SPREAD_SEEDS = range(8)
 

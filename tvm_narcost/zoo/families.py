@@ -18,6 +18,7 @@ from tvm_narcost.zoo.corpus import (
     build_corpus_rows,
 )
 from tvm_narcost.zoo.dense import build_densenet
+from tvm_narcost.zoo.hrnet import build_hrnet
 from tvm_narcost.zoo.inception import build_googlenet
 from tvm_narcost.zoo.language import build_bert, build_gpt
 from tvm_narcost.zoo.mobile import build_efficientnet, build_mnasnet, build_mobilenet_v2, build_mobilenet_v3
@@ -97,6 +98,7 @@ _ALL = (
     Family("yolo", "detectors: YOLO of several generations, SSD, RetinaNet", build_yolo),
     Family("xception", "Xception, Inception v3 and v4, Inception-ResNet", build_xception),
     Family("repvgg", "RepVGG deployed and in training form, VoVNet, DarkNet", build_repvgg),
+    Family("hrnet", "HRNet: parallel resolutions with exchange; Res2Net", build_hrnet),
     _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
     _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
     _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
