@@ -19,7 +19,7 @@ setup: $(STAMP)  ## make .venv with everything that building and testing needs
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation -e '.[tvm,dev,postgresql]'
+	$(PIP) --no-build-isolation -e '.[openvino,tvm,dev,postgresql]'
 	@touch $@
 
 demo: $(STAMP)  ## predict three networks, measure them here, print both

@@ -140,10 +140,10 @@ _DEVICE: dict[str, Reader] = {
     "call_overhead_us": _number(zero=True),
 }
 _RUNTIME: dict[str, Reader] = {
-    "name": _one_of("onnxruntime", "tvm"),
+    "name": _one_of("onnxruntime", "openvino", "tvm"),
     "version": _text,
     "threads": _int_from(1),
-    "planner": _one_of("onnxruntime", "tvm", "rules"),
+    "planner": _one_of("onnxruntime", "openvino", "tvm", "rules"),
     "options": _sorted_table_of(_text_or_empty),
     "tvm_target": _target,
 }

@@ -39,10 +39,10 @@ class RuntimeFacts:
     """Which runtime, and how it is set.
 
     Attributes:
-        name: ``onnxruntime`` or ``tvm``.
+        name: ``onnxruntime``, ``openvino`` or ``tvm``.
         version: the version that measurements were taken with.
         threads: intra-operator threads.
-        planner: who plans for it: ``onnxruntime``, ``tvm`` or ``rules``.
+        planner: who plans for it: ``onnxruntime``, ``openvino``, ``tvm`` or ``rules``.
         options: runtime options, sorted by name.
         tvm_target: TVM's target string; empty for other runtimes.
     """

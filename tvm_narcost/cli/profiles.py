@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="print one JSON document")
     probing = verbs.add_parser("probe", help="measure this machine and write its profile")
     probing.add_argument("--out", metavar="FILE", required=True, type=Path, help="the .toml file to write")
-    probing.add_argument("--runtime", choices=("onnxruntime", "tvm"), default="onnxruntime")
+    probing.add_argument("--runtime", choices=("onnxruntime", "openvino", "tvm"), default="onnxruntime")
     probing.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime (default 1)")
     probing.add_argument("--name", default="", metavar="DEVICE", help="name of the device (default: from the CPU)")
     probing.add_argument(

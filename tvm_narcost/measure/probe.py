@@ -38,7 +38,7 @@ def probe(
     The process is pinned while it measures and set free afterwards.
 
     Args:
-        runtime_name: ``onnxruntime`` or ``tvm``. Peaks come from ONNX Runtime's kernels in both cases.
+        runtime_name: ``onnxruntime``, ``openvino`` or ``tvm``. Peaks come from ONNX Runtime's kernels in all cases.
         threads: intra-operator threads of the runtime; peaks and bandwidths are of one core all the same.
         name: of the device; by default one made from the CPU's name.
         budget_s: time for each single quantity, seconds.
@@ -46,7 +46,7 @@ def probe(
 
     Raises:
         ProfileError: the system hides a fact that a profile needs, ``cores`` are too few, or ``name`` is not allowed.
-        RuntimeMissingError: onnxruntime, or tvm where it is asked for, is not installed.
+        RuntimeMissingError: onnxruntime, or the runtime that is asked for, is not installed.
         MeasurementError: the runtime is not one that can be probed.
     """
     if runtime_name not in _RUNTIMES:
@@ -210,6 +210,25 @@ def _probe_onnxruntime(threads: int, budget_s: float) -> tuple[RuntimeFacts, flo
     return facts, overhead_us
 
 
+def _probe_openvino(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
+    """The runtime's facts, and the median time of a network of one Relu over one element."""
+    try:
+        import openvino
+        from openvino import opset13
+    except ImportError as error:
+        raise RuntimeMissingError(
+            "probe: openvino is not installed, expected it for --runtime openvino; run `pip install openvino`"
+        ) from error
+    x = opset13.parameter([1], np.float32, name="x")
+    network = openvino.Model([opset13.relu(x)], [x])
+    properties = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(threads),
+                  "ENABLE_CPU_PINNING": "NO"}  # fmt: skip
+    request = openvino.Core().compile_model(network, "CPU", properties).create_infer_request()
+    overhead_us = float(np.median(_times_us(request.infer, budget_s)))  # on the input that it holds, as when measuring
+    version = openvino.__version__.partition("-")[0]  # what follows names the build
+    return RuntimeFacts("openvino", version, threads, planner="openvino"), overhead_us
+
+
 def _probe_tvm(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
     """The runtime's facts with the target of this CPU, and the median time of a network of one Relu."""
     try:
@@ -236,5 +255,6 @@ def _probe_tvm(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
 
 _RUNTIMES: dict[str, Callable[[int, float], tuple[RuntimeFacts, float]]] = {
     "onnxruntime": _probe_onnxruntime,
+    "openvino": _probe_openvino,
     "tvm": _probe_tvm,
 }

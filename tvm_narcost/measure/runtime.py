@@ -44,6 +44,7 @@ class Runtime(Protocol):
 # runtime's name in a profile -> (module it needs, what to give to pip, our module, our class)
 _RUNTIMES = {
     "onnxruntime": ("onnxruntime", "onnxruntime", "tvm_narcost.measure.runtimes.onnxruntime", "OnnxRuntime"),
+    "openvino": ("openvino", "openvino", "tvm_narcost.measure.runtimes.openvino", "OpenVino"),
     "tvm": (
         "tvm",
         "apache-tvm==0.27.0.post1 'apache-tvm-ffi<0.1.15' cloudpickle tornado",

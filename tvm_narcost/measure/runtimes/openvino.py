@@ -1,0 +1,224 @@
+"""OpenVINO on the CPU: its execution graph is the plan, its performance counters give the time of each kernel."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from statistics import fmean, median
+from typing import Any
+
+import onnx
+import openvino
+
+from hardware_profiles import HardwareProfile, MeasurementProtocol
+from relay_frontend.graph import OpGraph
+from relay_frontend.onnx import from_onnx
+from relay_frontend.passes import canonicalize
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measurement
+from tvm_narcost.errors import MeasurementError
+from tvm_narcost.measure.fingerprint import fingerprint
+from tvm_narcost.measure.inputs import random_input
+from tvm_narcost.measure.pinning import pinned
+from tvm_narcost.measure.protocol import Samples, take_samples
+from tvm_narcost.measure.reference import reference_kernel
+from tvm_narcost.measure.runtimes.openvino_graph import executed_nodes, name_operators
+from tvm_narcost.measure.runtimes.openvino_plan import OpenVinoPlan, plan_nodes
+from tvm_narcost.measure.weights import with_unique_weights, with_weights
+
+__all__ = ["OPTIONS", "OpenVino"]
+
+OPTIONS = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "NUM_STREAMS": "1",
+    "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on CPUs that have it, which is another network
+    "ENABLE_CPU_PINNING": "NO",  # the process is pinned already
+}
+"""Properties set besides INFERENCE_NUM_THREADS and PERF_COUNT; a profile's options go over these."""
+
+_PROFILED_S = 0.2  # short networks: profile for this long, so that whole microseconds average out
+_MOST_PROFILED_RUNS = 50
+_MOST_ROUNDS = 3
+_DISTURBED = 1.1
+_ROUNDING_US = 0.5
+_SUM_TOLERANCE = 0.25
+
+
+class OpenVino:
+    """Plans and measures with the installed OpenVINO, in float32, one inference stream.
+
+    Weights are replaced where they are missing and made unique, as for ONNX Runtime.
+    """
+
+    def plan(self, model: onnx.ModelProto, profile: HardwareProfile) -> FusionPlan:
+        """See :meth:`Runtime.plan`: the network is compiled, and its execution graph traced back to its operators."""
+        return _compile(model, profile)[1].plan
+
+    def measure(
+        self, model: onnx.ModelProto, profile: HardwareProfile, *, graph_hash: str
+    ) -> tuple[FusionPlan, Measurement]:
+        """See :meth:`Runtime.measure`.
+
+        One compiled network does it all. Its counters cost two readings of the clock a kernel, about 0.05 us, which
+        cannot be seen in the end-to-end time. They give each kernel's mean over all runs so far in whole microseconds,
+        rounded down; a kernel's time here is the one sample that the counters give of the undisturbed runs, plus half
+        a microsecond. A network whose kernels do not add up to its end-to-end time is noisy.
+        """
+        with pinned(profile.runtime.threads):  # before compiling: threads keep the cores that they start on
+            facts = _facts(profile)
+            compiled, planned = _compile(model, profile)
+            with _openvino_errors(model.graph.name, "run"):
+                request = compiled.create_infer_request()
+                for port in compiled.inputs:
+                    request.get_tensor(port).data[...] = _input(port)
+                run = partial(request.infer, share_outputs=True)  # on the inputs that it holds, nothing is copied
+                means = _profile(run, request, profile.protocol)
+                samples = take_samples(run, reference_kernel(), profile.protocol)
+        kernels = _kernel_times(planned, means)
+        reason = samples.reason or _why_inconsistent(kernels, samples)
+        measurement = Measurement(
+            graph_hash=graph_hash,
+            plan_hash=planned.plan.plan_hash(),
+            profile_id=profile.id,
+            samples_us=samples.samples_us,
+            reference_us=samples.reference_us,
+            kernels=kernels,
+            fingerprint=facts,
+            protocol_version=PROTOCOL_VERSION,
+            verdict="noisy" if reason else "stable",
+            reason=reason,
+            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return planned.plan, measurement
+
+
+def _compile(model: onnx.ModelProto, profile: HardwareProfile) -> tuple[Any, OpenVinoPlan]:
+    prepared = _prepared(model)
+    graph = canonicalize(from_onnx(prepared))
+    with _openvino_errors(model.graph.name, "build"):
+        core = openvino.Core()
+        network = core.read_model(prepared.SerializeToString())
+        name_operators(network, prepared.graph.node)
+        compiled = core.compile_model(network, "CPU", _properties(profile))
+        executed = executed_nodes(compiled)
+    return compiled, plan_nodes(graph, _operators(prepared, graph), executed)
+
+
+def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights present and unique; node names unique, since the graph as read knows a node only by its name."""
+    prepared = with_unique_weights(with_weights(model))
+    used: Counter[str] = Counter()
+    for node in prepared.graph.node:
+        name = node.name or node.op_type
+        used[name] += 1
+        node.name = name if used[name] == 1 else f"{name}__{used[name]}"
+    return prepared
+
+
+def _operators(model: onnx.ModelProto, graph: OpGraph) -> dict[int, tuple[int, bool]]:
+    """Index of a node of the file -> index of the operator that was read from it, or that it is a part of, and which.
+
+    OpenVINO gives what writes a value the name of the Identity, Dropout or Reshape that it removes behind it.
+    """
+    read = {node.name: index for index, node in enumerate(graph.nodes)}
+    found: dict[int, tuple[int, bool]] = {}
+    writers: dict[str, int] = {}
+    for index, node in enumerate(model.graph.node):
+        before = writers.get(node.input[0]) if node.input else None
+        if node.name in read:
+            found[index] = read[node.name], True
+        elif before in found:
+            found[index] = found[before][0], False
+        writers.update(dict.fromkeys(node.output, index))
+    return found
+
+
+def _properties(profile: HardwareProfile) -> dict[str, Any]:
+    threads = {"INFERENCE_NUM_THREADS": str(profile.runtime.threads)}
+    return {**OPTIONS, **threads, "PERF_COUNT": "YES", **dict(profile.runtime.options)}
+
+
+def _input(port: Any) -> Any:
+    return random_input(port.get_any_name(), list(port.get_shape()), port.get_element_type().to_dtype().name)
+
+
+def _profile(run: Callable[[], object], request: Any, protocol: MeasurementProtocol) -> dict[str, float]:
+    """Executed node -> mean microseconds of one undisturbed round of runs.
+
+    The counters cannot be reset, so a round's mean is the difference of two readings. A round that something else
+    interrupted is followed by another one, and the calmest counts: each reading is rounded down to a microsecond a
+    run, and that weighs the more the more runs came before.
+    """
+    run_s = min(_timed(run) for _ in range(max(protocol.warmup_runs, 1)))
+    runs = max(protocol.profiled_runs, min(int(_PROFILED_S / max(run_s, 1e-6)), _MOST_PROFILED_RUNS), 1)
+    done = max(protocol.warmup_runs, 1)
+    before = _counters(request)
+    calmest, best = float("inf"), before
+    for _ in range(_MOST_ROUNDS):
+        times_s = [_timed(run) for _ in range(runs)]
+        after = _counters(request)
+        disturbance = fmean(times_s) / median(times_s)
+        if disturbance < calmest:
+            calmest = disturbance
+            best = {name: max(after[name] * (done + runs) - before[name] * done, 0.0) / runs for name in after}
+        done, before = done + runs, after
+        if calmest <= _DISTURBED:
+            break
+    return best
+
+
+def _timed(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def _counters(request: Any) -> dict[str, float]:
+    return {entry.node_name: entry.real_time.total_seconds() * 1e6 for entry in request.get_profiling_info()}
+
+
+def _kernel_times(planned: OpenVinoPlan, means: Mapping[str, float]) -> tuple[KernelTime, ...]:
+    """One sample a kernel: what the counters say of its executed nodes; the counter of each is rounded down."""
+    missing = sorted({name for names in planned.members for name in names} - means.keys())
+    if missing:
+        raise MeasurementError(
+            f"OpenVINO's counters of {planned.plan.graph.name!r} lack {len(missing)} executed nodes: "
+            f"{', '.join(missing[:5])}; expected each once: install the version of openvino that the profile names"
+        )
+    return tuple(
+        KernelTime(kernel, (sum(means[name] + _ROUNDING_US for name in names),) if names else (0.0,))
+        for kernel, names in enumerate(planned.members)
+    )
+
+
+def _why_inconsistent(kernels: Sequence[KernelTime], samples: Samples) -> str:
+    """Empty when the kernels add up to the network; else one of the two was disturbed."""
+    total_us = sum(sum(time.samples_us) for time in kernels)
+    end_to_end_us = median(samples.samples_us)
+    # the counters are whole microseconds, and their difference of two readings is off by up to one more
+    if abs(total_us - end_to_end_us) <= _SUM_TOLERANCE * end_to_end_us + len(kernels):
+        return ""
+    return (
+        f"the kernels add up to {total_us:.0f} us, expected about the {end_to_end_us:.0f} us of the network: "
+        "something disturbed one of the two"
+    )
+
+
+def _facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
+    """The fingerprint, with what this runtime adds to it."""
+    options = " ".join(f"{name}={value}" for name, value in sorted(_properties(profile).items()))
+    return tuple(sorted({**dict(fingerprint(profile)), "openvino_options": options}.items()))
+
+
+@contextmanager
+def _openvino_errors(network: str, verb: str) -> Iterator[None]:
+    """Turn what OpenVINO raises into a MeasurementError; most of it is RuntimeError."""
+    try:
+        yield
+    except MeasurementError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise MeasurementError(f"OpenVINO could not {verb} {network!r}: {text}") from error
