@@ -1,7 +1,7 @@
 """Weights for networks that are only timed: stand-ins for missing ones, and no two that a runtime could merge."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import isfinite, prod
 
 import numpy as np
@@ -82,7 +82,7 @@ def with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return filled
 
 
-def with_unique_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def with_unique_weights(model: onnx.ModelProto, *, reserved: Collection[float] = ()) -> onnx.ModelProto:
     """``model`` with no two floating-point ConstantOfShape nodes of the same value and shape.
 
     Networks distributed without weights hold them as ConstantOfShape nodes of one value. A runtime then sees that
@@ -91,6 +91,10 @@ def with_unique_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     millionths), so that activations stay what they were. Values that are unique already, single elements (epsilons,
     bounds, exponents), infinities, integers and weights that are stored as data are left alone. ``model`` is not
     changed.
+
+    Args:
+        model: the network.
+        reserved: values that no such node keeps; where a runtime sees that a tensor is all ones, it multiplies nothing.
     """
     shapes = _constant_shapes(model)
     unique = onnx.ModelProto()
@@ -107,7 +111,7 @@ def with_unique_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         dtype, value = tensor.data_type, _value(tensor)
         if dtype not in _STEP or not isfinite(value):
             continue
-        while (shape, dtype, _value(tensor)) in taken:
+        while (shape, dtype, _value(tensor)) in taken or _value(tensor) in reserved:
             repeated[shape, dtype, value] += 1
             change = _STEP[dtype] * repeated[shape, dtype, value]
             tensor.CopyFrom(helper.make_tensor("value", dtype, [1], [_changed(value, change)]))

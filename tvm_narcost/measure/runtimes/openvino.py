@@ -38,6 +38,7 @@ OPTIONS = {
 }
 """Properties set besides INFERENCE_NUM_THREADS and PERF_COUNT; a profile's options go over these."""
 
+_NEUTRAL = (0.0, 1.0)  # sums with the one and products with the other are taken out, scales of a whole tensor too
 _PROFILED_S = 0.2  # short networks: profile for this long, so that whole microseconds average out
 _MOST_PROFILED_RUNS = 50
 _MOST_ROUNDS = 3
@@ -108,7 +109,7 @@ def _compile(model: onnx.ModelProto, profile: HardwareProfile) -> tuple[Any, Ope
 
 def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights present and unique; node names unique, since the graph as read knows a node only by its name."""
-    prepared = with_unique_weights(with_weights(model))
+    prepared = with_unique_weights(with_weights(model), reserved=_NEUTRAL)
     used: Counter[str] = Counter()
     for node in prepared.graph.node:
         name = node.name or node.op_type
