@@ -112,6 +112,53 @@ def test_thirds_shrug_off_an_outlier_and_refine_a_coarse_clock() -> None:
     assert thirds([3.0, 3.0, 3.0, 4.0, 4.0, 3.0, 4.0, 4.0, 3.0])[1] == pytest.approx(10 / 3)
 
 
+def twice(**changes: Any) -> LatencyRecord:
+    """A stable record that has an earlier stable measurement, with ``changes``."""
+    current = record(verdict="stable", reason="", measured_at="2026-01-02T00:00:00+00:00")
+    earlier = record(verdict="stable", reason="", samples_us=(12.25,), reference_us=(1.0,), **changes).measurement
+    return dataclasses.replace(current, earlier=(earlier,))
+
+
+@pytest.mark.parametrize("fingerprint", [FINGERPRINT, (("cpu_model", "other"), ("load_average", "0.1"))])
+def test_earlier_measurements_are_read_with_their_environment(
+    path: Path, fingerprint: tuple[tuple[str, str], ...]
+) -> None:
+    written = twice(fingerprint=fingerprint)
+    write_dataset([written, record(9)], path, provenance={})
+    first, second = read_dataset(path)
+    assert [dataclasses.replace(found, kernels=()) for found in first.earlier] == [
+        dataclasses.replace(found, kernels=()) for found in written.earlier
+    ]
+    assert [time.samples_us for time in first.earlier[0].kernels] == [(1.5, 3.5, 5.5)] * 3
+    assert first.measurement.fingerprint == FINGERPRINT
+    assert second.measurement.fingerprint == FINGERPRINT
+    assert second.earlier == ()
+    assert lzma.decompress(path.read_bytes()).count(b'"ops"') == 4  # the graphs are there once a network
+
+
+def test_a_file_of_the_first_version_is_read(path: Path) -> None:
+    write_dataset([record()], path, provenance={})
+    path.write_bytes(_edit(lambda lines: lines[0].update(version=1))(path.read_bytes()))
+    (read,) = read_dataset(path)
+    assert read.measurement.graph_hash == record().measurement.graph_hash
+    assert read.earlier == ()
+
+
+@pytest.mark.parametrize("earlier", [5, [5], ["abc"], [{}], {"a": 1}, [{"conditions": [], "environment": 3}]])
+def test_earlier_measurements_that_are_broken_are_refused(path: Path, earlier: Any) -> None:
+    write_dataset([twice()], path, provenance={})
+    path.write_bytes(_edit(lambda lines: lines[2].update(earlier=earlier))(path.read_bytes()))
+    with pytest.raises(DatabaseError, match="line 3: .*get a fresh copy"):
+        list(read_dataset(path))
+
+
+def test_an_earlier_measurement_that_is_not_stable_is_refused(path: Path) -> None:
+    write_dataset([twice()], path, provenance={})
+    path.write_bytes(_edit(lambda lines: lines[2]["earlier"][0].update(verdict="noisy"))(path.read_bytes()))
+    with pytest.raises(DatabaseError, match="line 3: an earlier measurement is 'noisy', expected 'stable'"):
+        list(read_dataset(path))
+
+
 def test_the_header_says_where_it_comes_from(path: Path) -> None:
     write_dataset([record()], path, provenance={"command": "narcost database export", "machine": {"cores": 2}})
     header = read_header(path)
@@ -159,7 +206,7 @@ def _edit(change: Callable[[list[Any]], object]) -> Callable[[bytes], bytes]:
         (lambda content: lzma.compress(b"{}\n"), "expected 'narcost-dataset'"),
         (lambda content: lzma.compress(b"[" * 100_000 + b"\n"), "expected JSON"),
         (lambda content: lzma.compress(lzma.decompress(content)[:-1]), "does not end"),
-        (_edit(lambda lines: lines[0].update(version=99)), "version 99, expected 1; upgrade"),
+        (_edit(lambda lines: lines[0].update(version=99)), "version 99, expected at most 2; upgrade"),
         (_edit(lambda lines: lines[0].pop("profile")), r"lacks \['profile'\]"),
         (_edit(lambda lines: lines.pop()), "got 1 records, expected None"),
         (_edit(lambda lines: lines.pop(2)), "got 0 records, expected 1"),

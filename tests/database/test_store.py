@@ -92,6 +92,55 @@ def test_a_newer_row_supersedes_and_the_older_one_stays(database: LatencyDatabas
     assert (rows["measurements"], rows["networks"], rows["plans"], rows["sources"]) == (3, 2, 2, 2)
 
 
+def test_a_noisy_row_supersedes_no_stable_one(database: LatencyDatabase) -> None:
+    graph = chain(2)
+    plan, stable = measured(graph, 20.0)
+    older, newer = (dataclasses.replace(stable, samples_us=(us,), verdict="noisy", reason="why") for us in (10.0, 30.0))
+    current = []
+    for measurement in (older, stable, newer):
+        database.add(network(graph, 1), plan, measurement)
+        (record,) = database.records(PROFILE)
+        assert database.latest(graph.structural_hash(), PROFILE) == record.measurement
+        current.append((record.measurement.samples_us[0], record.earlier))
+    assert current == [(10.0, ()), (20.0, ()), (20.0, ())]
+
+
+def test_a_record_carries_the_stable_rows_that_it_supersedes(database: LatencyDatabase) -> None:
+    first = add(database, 2, first_us=10.0)
+    other = add(database, 3, first_us=20.0)
+    graph = chain(2)
+    plan, second = measured(graph, 30.0)
+    noisy = dataclasses.replace(second, verdict="noisy", reason="why")
+    third = dataclasses.replace(second, samples_us=(40.0,))
+    database.add(network(graph, 2), plan, third, earlier=[noisy, second])
+    records = {record.graph.structural_hash(): record for record in database.records(PROFILE)}
+    assert records[first.graph_hash].measurement == third
+    assert records[first.graph_hash].earlier == (first, second)
+    assert records[other.graph_hash].earlier == ()
+
+
+def test_stable_rows_are_counted_under_the_newest_plan(database: LatencyDatabase) -> None:
+    graph = chain(2)
+    plan, measurement = measured(graph)
+    source = {"zoo": "chain", "seed": 2}
+    counts = [database.count_stable(source, PROFILE)]
+    for verdict in ("stable", "noisy", "stable"):
+        database.add(network(graph, 2), plan, dataclasses.replace(measurement, verdict=verdict))
+        counts.append(database.count_stable(source, PROFILE))
+    fused = FusionPlan(graph, ((0, 1),), "tvm")
+    database.add(network(graph, 2), fused, dataclasses.replace(measurement, plan_hash=fused.plan_hash(), kernels=()))
+    assert [*counts, database.count_stable(graph.structural_hash(), PROFILE)] == [0, 1, 1, 2, 1]
+    assert database.count_stable(source, "test.other") == 0
+
+
+def test_an_earlier_row_that_does_not_belong_leaves_nothing(database: LatencyDatabase) -> None:
+    graph = chain(2)
+    plan, measurement = measured(graph)
+    with pytest.raises(DatabaseError, match="plan_hash 'b'"):
+        database.add(network(graph, 1), plan, measurement, earlier=[dataclasses.replace(measurement, plan_hash="b")])
+    assert set(dict(database.stats().rows).values()) == {0}
+
+
 def test_another_plan_of_the_same_network_supersedes_nothing(database: LatencyDatabase) -> None:
     graph = chain(2)
     plan, measurement = measured(graph)

@@ -14,7 +14,7 @@ from tvm_narcost.database.measurement import Verdict
 from tvm_narcost.database.store import LatencyDatabase
 from tvm_narcost.errors import DatabaseError, MeasurementError, RuntimeMissingError
 from tvm_narcost.measure.collect import collect
-from tvm_narcost.measure.sources import FileSource, Source, ZooSource, source_from_document, zoo_sources
+from tvm_narcost.measure.sources import FileSource, Source, ZooSource, is_chosen, source_from_document, zoo_sources
 
 PROFILE_ID = "test.fake"
 
@@ -86,6 +86,49 @@ def test_failures_are_tried_again_only_when_asked(fake: Any, database: LatencyDa
     assert run() == (0, 2)
     assert run(("noisy",)) == (0, 2)
     assert run(("failed",)) == (2, 0)
+
+
+def test_again_measures_what_is_measured_once_until_it_has_two_stable_rows(
+    fake: Any, database: LatencyDatabase
+) -> None:
+    def run(*seeds: int, again: bool) -> tuple[int, int]:
+        profile = fake.make_profile()
+        report = collect(members(*seeds), profile, database, make_engine=fake.make_fake_engine, again=again)
+        return report.stable, report.skipped
+
+    assert run(1, 2, again=True) == (0, 2)  # nothing is measured yet, and again measures nothing new
+    assert run(1, 2, 103, again=False) == (2, 0)
+    assert run(1, again=True) == (1, 0)
+    assert run(1, 2, 3, 103, again=True) == (1, 3)  # goes on where the last one ended
+    assert run(1, 2, 3, 103, again=True) == (0, 4)
+    assert [len(record.earlier) for record in database.records(PROFILE_ID)] == [1, 1]
+
+
+def test_again_takes_two_sources_of_one_network_for_one(fake: Any, database: LatencyDatabase) -> None:
+    profile = fake.make_profile()
+    collect(members(3, 203), profile, database, make_engine=fake.make_fake_engine)
+    report = collect(members(203, 3), profile, database, make_engine=fake.make_fake_engine, again=True)
+    assert (report.stable, report.skipped) == (1, 1)
+
+
+def test_a_source_that_gives_another_network_now_is_not_measured_again(fake: Any, database: LatencyDatabase) -> None:
+    from tvm_narcost.database import NetworkRecord
+
+    graph = fake.chain(7)
+    network = NetworkRecord("f", "f-1", ZooSource("f", 1).document(), graph)
+    database.add(network, *fake.measured(graph, PROFILE_ID))
+    report = collect(members(1), fake.make_profile(), database, make_engine=fake.make_fake_engine, again=True)
+    assert (report.stable, report.skipped) == (0, 1)
+    assert database.count_stable(network.source, PROFILE_ID) == 1
+
+
+def test_a_sample_of_sources_has_its_size_and_is_part_of_every_larger_one() -> None:
+    sources = list(zoo_sources(["a", "b"], 2000))
+    small, large = ({source for source in sources if is_chosen(source, size)} for size in (0.03, 0.3))
+    assert small < large
+    assert len(small) == pytest.approx(120, abs=40)
+    assert len(large) == pytest.approx(1200, abs=120)
+    assert all(is_chosen(source, 1.0) for source in sources)
 
 
 def test_two_sources_of_one_network_are_measured_once(fake: Any, database: LatencyDatabase) -> None:

@@ -100,7 +100,10 @@ def _import(database: "LatencyDatabase", path: Path) -> str:
                 skipped += 1  # what was measured here is finer than what a dataset keeps of it
                 continue
             database.add(
-                NetworkRecord(record.family, record.name, record.source, record.graph), record.plan, measurement
+                NetworkRecord(record.family, record.name, record.source, record.graph),
+                record.plan,
+                measurement,
+                earlier=record.earlier,
             )
             added += 1
     return f"added {added} networks to {database.url}; {skipped} were there already"

@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget", type=parse_duration_s, metavar="20m", help="begin no other network after this time (s, m, h)"
     )
     add_shapes(parser)
+    parser.add_argument(
+        "--again",
+        type=_fraction,
+        metavar="FRACTION",
+        help="measure nothing new, but a second time this fraction of what has one stable measurement (e.g. 0.03)",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="measure again what failed before")
     parser.add_argument("--retry-noisy", action="store_true", help="measure again what was only ever noisy")
 
@@ -64,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
                 budget_s=args.budget,
                 progress=bar.show,
                 retry=_retry(args),
+                again=args.again is not None,
             )
-        print(_summary(report, database, profile.id))
+        print(_summary(report, database, profile.id, again=args.again is not None))
         if args.models:
             print(_latencies([source for source in sources if source.family == "file"], database, profile.id))
     return INTERRUPTED if report.ended == "interrupted" else 0
@@ -90,9 +97,23 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _sources(args: argparse.Namespace) -> "list[Source]":
-    from tvm_narcost.measure.sources import FileSource, zoo_sources
+def _fraction(text: str) -> float:
+    if not re.fullmatch(r"\d*\.?\d+", text, flags=re.ASCII) or not 0 < float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a fraction above 0 and at most 1, such as 0.03")
+    return float(text)
 
+
+def _sources(args: argparse.Namespace) -> "list[Source]":
+    from tvm_narcost.measure.sources import FileSource, is_chosen, zoo_sources
+
+    if args.again is not None:
+        if args.zoo is None or args.models or _retry(args):
+            raise NarcostError(
+                "--again: expected --zoo, and neither model files nor --retry-failed or --retry-noisy beside it; "
+                "measure those with a command of their own"
+            )
+        named = zoo_sources(_families(args.zoo), args.count, args.first_seed)
+        return [source for source in named if is_chosen(source, args.again)]
     if not args.models and args.zoo is None:
         raise NarcostError("nothing to measure; give model files, or --zoo FAMILY --count N")
     shapes = dict(args.shapes)
@@ -140,11 +161,12 @@ class _ProgressBar:
         self._bar.update()
 
 
-def _summary(report: "CollectReport", database: "LatencyDatabase", profile_id: str) -> str:
+def _summary(report: "CollectReport", database: "LatencyDatabase", profile_id: str, *, again: bool) -> str:
     counts = ((report.stable, "stable"), (report.noisy, "noisy"), (report.failed, "failed"))
     measured = ", ".join(f"{count} {verdict}" for count, verdict in counts if count) or "nothing new"
+    skipped = "have no stable measurement or two already" if again else "were measured before"
     lines = [
-        f"profile {profile_id}: {measured}; {report.skipped} were measured before; {report.elapsed_s:.0f} s; "
+        f"profile {profile_id}: {measured}; {report.skipped} {skipped}; {report.elapsed_s:.0f} s; "
         f"database {database.url}"
     ]
     shown = report.failures[-FAILURES_SHOWN:]

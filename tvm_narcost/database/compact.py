@@ -14,7 +14,7 @@ from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.database.records import LatencyRecord
 from tvm_narcost.errors import DatabaseError
 
-__all__ = ["record_from_line", "record_to_line", "thirds"]
+__all__ = ["measurement_from_columns", "measurement_to_columns", "record_from_line", "record_to_line", "thirds"]
 
 _TICKS_A_US = 100  # times are stored as whole numbers of 0.01 us
 _NEXT_PARAMETER = 0  # an edge that reads the parameter after the last one that was read like this
@@ -22,16 +22,25 @@ _NEXT_PARAMETER = 0  # an edge that reads the parameter after the last one that 
 
 def record_to_line(record: LatencyRecord) -> dict[str, Any]:
     """Plain JSON values; :func:`record_from_line` reads them. The fingerprint is the caller's to store."""
-    measurement = record.measurement
-    parts = [thirds(time.samples_us) for time in measurement.kernels]
     kernels = [list(kernel) for kernel in record.plan.kernels]
     return {
         "family": record.family,
         "name": record.name,
         "source": dict(record.source),
-        "graph_hash": measurement.graph_hash,
-        "plan_hash": measurement.plan_hash,
+        "graph_hash": record.measurement.graph_hash,
+        "plan_hash": record.measurement.plan_hash,
         "planner": record.plan.planner,
+        **measurement_to_columns(record.measurement),
+        "kernels": [] if kernels == [[index] for index in range(len(kernels))] else kernels,
+        "graph": _graph_to_columns(record.graph),
+        "plan_graph": _graph_to_columns(record.plan.graph),
+    }
+
+
+def measurement_to_columns(measurement: Measurement) -> dict[str, Any]:
+    """Times, verdict and date; :func:`measurement_from_columns` reads them. Hashes and fingerprint are the caller's."""
+    parts = [thirds(time.samples_us) for time in measurement.kernels]
+    return {
         "protocol": measurement.protocol_version,
         "verdict": measurement.verdict,
         "reason": measurement.reason,
@@ -42,9 +51,6 @@ def record_to_line(record: LatencyRecord) -> dict[str, Any]:
         "middle": [_ticks(middle) for _, middle, _ in parts],
         "low": [_ticks(middle) - _ticks(low) for low, middle, _ in parts],
         "high": [_ticks(high) - _ticks(middle) for _, middle, high in parts],
-        "kernels": [] if kernels == [[index] for index in range(len(kernels))] else kernels,
-        "graph": _graph_to_columns(record.graph),
-        "plan_graph": _graph_to_columns(record.plan.graph),
     }
 
 
@@ -52,6 +58,8 @@ def record_from_line(
     line: Mapping[str, Any], profile_id: str, fingerprint: tuple[tuple[str, str], ...]
 ) -> LatencyRecord:
     """Read what :func:`record_to_line` wrote. Hashes are taken as they stand: adding to a database checks them.
+
+    ``earlier`` is left empty: dataset.py, which knows the environments, reads those.
 
     Raises:
         DatabaseError: a field is missing or of the wrong kind, or graph and plan do not fit together.
@@ -65,7 +73,9 @@ def record_from_line(
             plan=FusionPlan(
                 plan_graph, tuple(tuple(int(index) for index in kernel) for kernel in kernels), str(line["planner"])
             ),
-            measurement=_measurement(line, profile_id, fingerprint),
+            measurement=measurement_from_columns(
+                line, str(line["graph_hash"]), str(line["plan_hash"]), profile_id, fingerprint
+            ),
             family=str(line["family"]),
             name=name,
             source=dict(line["source"]),
@@ -100,7 +110,14 @@ def _unless_counting(indices: list[int]) -> list[int] | int:
     return len(indices) if indices == list(range(len(indices))) else indices
 
 
-def _measurement(line: Mapping[str, Any], profile_id: str, fingerprint: tuple[tuple[str, str], ...]) -> Measurement:
+def measurement_from_columns(
+    line: Mapping[str, Any],
+    graph_hash: str,
+    plan_hash: str,
+    profile_id: str,
+    fingerprint: tuple[tuple[str, str], ...],
+) -> Measurement:
+    """What :func:`measurement_to_columns` wrote."""
     timed = range(line["timed"]) if isinstance(line["timed"], int) else line["timed"]
     columns = zip(timed, line["middle"], line["low"], line["high"], strict=True)
     kernels = [
@@ -109,8 +126,8 @@ def _measurement(line: Mapping[str, Any], profile_id: str, fingerprint: tuple[tu
     ]
     return Measurement.from_json(
         {
-            "graph_hash": line["graph_hash"],
-            "plan_hash": line["plan_hash"],
+            "graph_hash": graph_hash,
+            "plan_hash": plan_hash,
             "profile_id": profile_id,
             "samples_us": [sample / _TICKS_A_US for sample in line["samples"]],
             "reference_us": [sample / _TICKS_A_US for sample in line["reference"]],

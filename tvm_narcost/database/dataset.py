@@ -1,27 +1,34 @@
 """The dataset file: measured networks of one profile in a few megabytes, to ship and to train from.
 
 xz-compressed JSON lines: a header, then an ``{"environment": ...}`` line where a new one begins and a line a record
-(see compact.py), and last ``{"records": N}``.
+(see compact.py), and last ``{"records": N}``. A network that was measured several times has the older stable ones under
+``earlier``, each with an environment of its own where that differs. Version 1 had only the newest; it is still read.
 """
 
 import json
 import lzma
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tvm_narcost.database.compact import record_from_line, record_to_line
-from tvm_narcost.database.measurement import PASSING_FACTS
+from tvm_narcost.database.compact import (
+    measurement_from_columns,
+    measurement_to_columns,
+    record_from_line,
+    record_to_line,
+)
+from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.database.records import LatencyRecord
 from tvm_narcost.errors import DatabaseError
 
 __all__ = ["DATASET_VERSION", "DatasetHeader", "read_dataset", "read_header", "write_dataset"]
 
-DATASET_VERSION = 1
+DATASET_VERSION = 2
 
+_READABLE = (1, 2)
 _FORMAT = "narcost-dataset"
 _MAX_TEXT_BYTES = 2**30  # 3,000 networks take 60 MB
 _MAX_LINE_BYTES = 2**26  # a network of 20,000 nodes takes 3 MB
@@ -70,7 +77,7 @@ def write_dataset(records: Iterable[LatencyRecord], path: Path, *, provenance: M
 
 def _lines(records: Iterable[LatencyRecord], provenance: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     profile_id: str | None = None
-    environment: list[tuple[str, str]] | None = None
+    environment: tuple[tuple[str, str], ...] | None = None
     count = 0
     for count, record in enumerate(records, start=1):  # noqa: B007 - the last count is the number of records
         measurement = record.measurement
@@ -82,15 +89,24 @@ def _lines(records: Iterable[LatencyRecord], provenance: Mapping[str, Any]) -> I
                 f"record {record.name!r} is of profile {measurement.profile_id!r}, expected {profile_id!r} as the "
                 "first: write one file a profile"
             )
-        lasting = [pair for pair in measurement.fingerprint if pair[0] not in PASSING_FACTS]
-        if lasting != environment:
-            environment = lasting
-            yield {"environment": lasting}
-        passing = [pair for pair in measurement.fingerprint if pair[0] in PASSING_FACTS]
-        yield {**record_to_line(record), "conditions": passing}
+        if measurement.lasting_facts != environment:
+            environment = measurement.lasting_facts
+            yield {"environment": environment}
+        line = {**record_to_line(record), "conditions": measurement.passing_facts}
+        yield {**line, "earlier": _earlier_to_lines(record)} if record.earlier else line
     if profile_id is None:
         raise DatabaseError("no records to write, expected at least one; measure with `narcost profile`")
     yield {"records": count}
+
+
+def _earlier_to_lines(record: LatencyRecord) -> list[dict[str, Any]]:
+    lines = []
+    for measurement in record.earlier:
+        line = {**measurement_to_columns(measurement), "conditions": measurement.passing_facts}
+        if measurement.lasting_facts != record.measurement.lasting_facts:
+            line["environment"] = measurement.lasting_facts
+        lines.append(line)
+    return lines
 
 
 def _header(profile_id: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,14 +166,34 @@ def _records(path: Path, header: DatasetHeader) -> Iterator[LatencyRecord]:
             if "records" in line:
                 said = int(line["records"])
                 continue
-            fingerprint = tuple(sorted([*environment, *_pairs(line["conditions"])]))
-            record = record_from_line(line, header.profile_id, fingerprint)
-        except (KeyError, TypeError, ValueError, DatabaseError) as error:
+            record = record_from_line(line, header.profile_id, _fingerprint(environment, line))
+            record = replace(record, earlier=_earlier_from_lines(line.get("earlier", ()), record, environment))
+        except (KeyError, TypeError, ValueError, AttributeError, DatabaseError) as error:
             raise DatabaseError(f"dataset {str(path)!r}, line {number}: {error}; get a fresh copy") from error
         count += 1
         yield record
     if said != count:
         raise DatabaseError(f"dataset {str(path)!r}: got {count} records, expected {said}; get a fresh copy")
+
+
+def _fingerprint(environment: list[tuple[str, str]], line: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted([*environment, *_pairs(line["conditions"])]))
+
+
+def _earlier_from_lines(
+    lines: Iterable[Mapping[str, Any]], current: LatencyRecord, environment: list[tuple[str, str]]
+) -> tuple[Measurement, ...]:
+    measurement = current.measurement
+    earlier = []
+    for line in lines:
+        lasting = _pairs(line["environment"]) if "environment" in line else environment
+        found = measurement_from_columns(
+            line, measurement.graph_hash, measurement.plan_hash, measurement.profile_id, _fingerprint(lasting, line)
+        )
+        if found.verdict != "stable":
+            raise ValueError(f"an earlier measurement is {found.verdict!r}, expected 'stable'")
+        earlier.append(found)
+    return tuple(earlier)
 
 
 def _pairs(values: Any) -> list[tuple[str, str]]:
@@ -181,10 +217,10 @@ def _parse_header(path: Path, line: Mapping[str, Any]) -> DatasetHeader:
         raise DatabaseError(
             f"{str(path)!r}: format {line.get('format')!r}, expected {_FORMAT!r}: a file of `narcost database export`"
         )
-    if line.get("version") != DATASET_VERSION:
+    if line.get("version") not in _READABLE:
         raise DatabaseError(
-            f"dataset {str(path)!r}: version {line.get('version')!r}, expected {DATASET_VERSION}; upgrade narcost "
-            "(pip install -U tvm-narcost)"
+            f"dataset {str(path)!r}: version {line.get('version')!r}, expected at most {DATASET_VERSION}; upgrade "
+            "narcost (pip install -U tvm-narcost)"
         )
     missing = sorted({"profile", "narcost", "provenance"} - set(line))
     if missing or not isinstance(line["provenance"], dict):

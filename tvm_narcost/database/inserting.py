@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.blobs import pack_document, pack_samples
-from tvm_narcost.database.measurement import PASSING_FACTS, Measurement
+from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.database.records import NetworkRecord, source_key
 from tvm_narcost.database.tables import Base, Fingerprint, KernelTimes, MeasurementRow, Network, Plan, Source
 from tvm_narcost.errors import DatabaseError
@@ -51,13 +51,12 @@ def insert_measurement(
 ) -> int:
     """Add one measurement; returns its row id."""
     source_id, network_id = insert_source(connection, network)
-    fingerprint = measurement.fingerprint
     row = {
         "source_id": source_id,
         "network_id": network_id,
         "plan_id": None if plan is None else _plan_id(connection, plan),
-        "fingerprint_id": _fingerprint_id(connection, [p for p in fingerprint if p[0] not in PASSING_FACTS]),
-        "conditions": json.dumps([p for p in fingerprint if p[0] in PASSING_FACTS], separators=(",", ":")),
+        "fingerprint_id": _fingerprint_id(connection, measurement.lasting_facts),
+        "conditions": json.dumps(measurement.passing_facts, separators=(",", ":")),
         "profile_id": measurement.profile_id,
         "protocol_version": measurement.protocol_version,
         "verdict": measurement.verdict,
@@ -113,7 +112,7 @@ def insert_source(connection: Connection, network: NetworkRecord) -> tuple[int, 
     return int(found.id), network_id
 
 
-def _fingerprint_id(connection: Connection, fingerprint: list[tuple[str, str]]) -> int:
+def _fingerprint_id(connection: Connection, fingerprint: tuple[tuple[str, str], ...]) -> int:
     document = json.dumps(fingerprint, separators=(",", ":"))
     digest = hashlib.sha256(document.encode()).hexdigest()
     found = connection.execute(select(Fingerprint.id).where(Fingerprint.digest == digest)).scalar()

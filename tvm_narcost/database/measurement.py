@@ -60,6 +60,16 @@ class Measurement:
     reason: str
     measured_at: str
 
+    @property
+    def lasting_facts(self) -> tuple[tuple[str, str], ...]:
+        """Its fingerprint without what passes: equal for all that one environment measured."""
+        return tuple(pair for pair in self.fingerprint if pair[0] not in PASSING_FACTS)
+
+    @property
+    def passing_facts(self) -> tuple[tuple[str, str], ...]:
+        """What of its fingerprint is of this measurement alone."""
+        return tuple(pair for pair in self.fingerprint if pair[0] in PASSING_FACTS)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_json` is its inverse."""
         return {

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, select
+from sqlalchemy.orm import aliased
 
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
@@ -16,14 +17,17 @@ __all__ = ["read_latest", "read_records"]
 
 
 def read_latest(connection: Connection, rows: ColumnElement[bool]) -> Measurement | None:
-    """The newest measurement among ``rows`` that did not fail."""
-    query = _measurements().where(rows, MeasurementRow.verdict != "failed").order_by(MeasurementRow.id.desc())
+    """The newest stable measurement among ``rows``, else the newest noisy one."""
+    stable_first = case((MeasurementRow.verdict == "stable", 0), else_=1)
+    query = (
+        _measurements().where(rows, MeasurementRow.verdict != "failed").order_by(stable_first, MeasurementRow.id.desc())
+    )
     row = connection.execute(query.limit(1)).first()
     return None if row is None else _measurement(row, _kernel_times(connection, [row.id])[row.id])
 
 
 def read_records(connection: Connection, ids: list[int]) -> list[LatencyRecord]:
-    """The measurements with these row ids, ascending, each with its graph and plan."""
+    """The measurements with these row ids, ascending, each with its graph, its plan and the stable ones before it."""
     query = (
         _measurements()
         .join(Source, Source.id == MeasurementRow.source_id)
@@ -34,6 +38,7 @@ def read_records(connection: Connection, ids: list[int]) -> list[LatencyRecord]:
         .order_by(MeasurementRow.id)
     )
     kernels = _kernel_times(connection, ids)
+    earlier = _earlier(connection, ids)
     return [
         LatencyRecord(
             graph=OpGraph.from_json(unpack_document(row.graph)),
@@ -42,9 +47,33 @@ def read_records(connection: Connection, ids: list[int]) -> list[LatencyRecord]:
             family=row.family,
             name=row.name,
             source=json.loads(row.key),
+            earlier=earlier[row.id],
         )
         for row in connection.execute(query)
     ]
+
+
+def _earlier(connection: Connection, ids: list[int]) -> dict[int, tuple[Measurement, ...]]:
+    """For each row id the stable measurements of the same network, plan and profile with smaller ids, ascending."""
+    current = aliased(MeasurementRow)
+    same = and_(
+        MeasurementRow.profile_id == current.profile_id,
+        MeasurementRow.network_id == current.network_id,
+        MeasurementRow.plan_id == current.plan_id,
+    )
+    query = (
+        _measurements()
+        .join(current, same)
+        .add_columns(current.id.label("superseded_by"))
+        .where(current.id.in_(ids), MeasurementRow.id < current.id, MeasurementRow.verdict == "stable")
+        .order_by(MeasurementRow.id)
+    )
+    rows = connection.execute(query).all()
+    kernels = _kernel_times(connection, [row.id for row in rows])
+    found: dict[int, list[Measurement]] = {identity: [] for identity in ids}
+    for row in rows:
+        found[row.superseded_by].append(_measurement(row, kernels[row.id]))
+    return {identity: tuple(measurements) for identity, measurements in found.items()}
 
 
 def _measurements() -> Any:

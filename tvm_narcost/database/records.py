@@ -41,10 +41,11 @@ class LatencyRecord:
     Attributes:
         graph: the network as read from its file.
         plan: what ran, over the runtime's own rewritten graph.
-        measurement: the newest one of this graph and plan on its profile.
+        measurement: the newest stable one of this graph and plan on its profile; the newest noisy one where none is.
         family: zoo family, or ``file``.
         name: for people.
         source: how to get the network again, plain JSON.
+        earlier: the stable ones that ``measurement`` supersedes, oldest first: how far measurements agree.
     """
 
     graph: OpGraph
@@ -53,3 +54,4 @@ class LatencyRecord:
     family: str
     name: str
     source: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    earlier: tuple[Measurement, ...] = ()

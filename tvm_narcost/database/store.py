@@ -43,7 +43,10 @@ class DatabaseStats:
 
 
 class LatencyDatabase:
-    """Networks, plans and measurements. Rows are only ever added: a newer measurement supersedes an older one."""
+    """Networks, plans and measurements.
+
+    Rows are only ever added: a newer measurement supersedes an older one, but a noisy one no stable one.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -68,16 +71,28 @@ class LatencyDatabase:
         """Where it is, without a password."""
         return self._engine.url.render_as_string(hide_password=True)
 
-    def add(self, network: NetworkRecord, plan: FusionPlan | None, measurement: Measurement) -> int:
+    def add(
+        self,
+        network: NetworkRecord,
+        plan: FusionPlan | None,
+        measurement: Measurement,
+        *,
+        earlier: Iterable[Measurement] = (),
+    ) -> int:
         """Add one measurement, with its network and plan where they are new, in one transaction; returns its row id.
 
         ``plan`` is None, ``measurement.plan_hash`` empty, and ``network.graph`` may be None, only when it failed.
+        ``earlier`` are others of the same network and plan, which get rows before it in the same transaction.
 
         Raises:
             DatabaseError: the hashes do not belong to the graph and plan, or the database cannot be written.
         """
-        check_measurement(network, plan, measurement)
+        superseded = tuple(earlier)
+        for checked in (*superseded, measurement):
+            check_measurement(network, plan, checked)
         with typed_errors(self._engine), writing(self._engine) as connection:
+            for older in superseded:
+                insert_measurement(connection, network, plan, older)
             return insert_measurement(connection, network, plan, measurement)
 
     def link(self, network: NetworkRecord) -> None:
@@ -103,27 +118,45 @@ class LatencyDatabase:
         with typed_errors(self._engine), reading(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    def count_stable(self, source: Mapping[str, Any] | str, profile_id: str) -> int:
+        """How many stable measurements a source or graph hash has, under the plan of the newest of them."""
+        query = (
+            select(func.count())
+            .where(_rows_of(source, profile_id), MeasurementRow.verdict == "stable")
+            .group_by(MeasurementRow.network_id, MeasurementRow.plan_id)
+            .order_by(func.max(MeasurementRow.id).desc())
+        )
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).scalar() or 0
+
     def latest(self, source: Mapping[str, Any] | str, profile_id: str) -> Measurement | None:
-        """The newest measurement of a source or graph hash that did not fail, under any plan; None where none did."""
+        """The newest stable measurement of a source or graph hash, else the newest noisy one; None where none is."""
         with typed_errors(self._engine), reading(self._engine) as connection:
             return read_latest(connection, _rows_of(source, profile_id))
 
     def records(self, profile_id: str, *, families: Iterable[str] | None = None) -> Iterator[LatencyRecord]:
         """The current measurements of a profile that did not fail, in the order in which they were added.
 
+        Of each network and plan it is the newest stable one, or where none is stable the newest noisy one.
+
         Args:
             profile_id: ``DEVICE.RUNTIME``.
             families: only these; None for all.
         """
+        stable_id = case((MeasurementRow.verdict == "stable", MeasurementRow.id))
         newest = (
-            select(func.max(MeasurementRow.id).label("id"))
-            .where(MeasurementRow.profile_id == profile_id, MeasurementRow.plan_id.is_not(None))
+            select(func.coalesce(func.max(stable_id), func.max(MeasurementRow.id)))
+            .where(
+                MeasurementRow.profile_id == profile_id,
+                MeasurementRow.plan_id.is_not(None),
+                MeasurementRow.verdict != "failed",
+            )
             .group_by(MeasurementRow.network_id, MeasurementRow.plan_id)
         )
         query = (
             select(MeasurementRow.id)
             .join(Source, Source.id == MeasurementRow.source_id)
-            .where(MeasurementRow.id.in_(newest), MeasurementRow.verdict != "failed")
+            .where(MeasurementRow.id.in_(newest))
             .order_by(MeasurementRow.id)
         )
         if families is not None:

@@ -52,7 +52,7 @@ class Fingerprint(Base):
 
 
 class MeasurementRow(Base):
-    """One measurement; never updated. The newest of its network, plan and profile is current."""
+    """One measurement; never updated. The newest stable one of its network, plan and profile is current."""
 
     __tablename__ = "measurements"
     __table_args__ = (

@@ -7,7 +7,7 @@ one in flight, and a crash of the runtime costs a restart of the worker and a ``
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +32,8 @@ Outcome = Literal["stable", "noisy", "failed", "skipped"]
 Progress = Callable[[Source, Outcome, str], None]
 """Called after each network with its outcome and, when it is noisy or failed, the reason."""
 
+_IsWanted = Callable[[Mapping[str, Any] | str], bool]  # of a source's document, and of a graph's hash once it is built
+
 _NETWORKS_A_WORKER = 200  # then a fresh one, so that a leak in a runtime cannot fill the memory
 _FAILURES_IN_A_ROW = 20  # then something is wrong with the machine, not with the networks
 _START_LIMIT_S = 120.0
@@ -43,7 +45,7 @@ class CollectReport:
 
     Attributes:
         stable, noisy, failed: rows added, by verdict.
-        skipped: measured before, or of a structure that was.
+        skipped: measured before, or of a structure that was; with ``again``, measured twice or never.
         elapsed_s: wall time, seconds.
         ended: ``done``, ``budget`` (spent) or ``interrupted`` (Ctrl-C).
         failures: (name, reason) of each that failed.
@@ -72,6 +74,7 @@ def collect(
     budget_s: float | None = None,
     progress: Progress | None = None,
     retry: Collection[Verdict] = (),
+    again: bool = False,
     limit_s: float | None = None,
     make_engine: EngineMaker = runtime_engine,
 ) -> CollectReport:
@@ -84,6 +87,7 @@ def collect(
         budget_s: wall time after which no other network is begun, seconds; None for no limit.
         progress: called after each network.
         retry: measure again what has only measurements of these verdicts.
+        again: measure instead what has one stable measurement, so that it has two.
         limit_s: wall time after which building, or timing, one network is given up, seconds; None for twenty times
             the protocol's budget and a minute.
         make_engine: called in the worker process, so it must be importable there.
@@ -97,18 +101,18 @@ def collect(
     limit_s = 60.0 + 20.0 * profile.protocol.budget_s if limit_s is None else limit_s
     started = time.monotonic()
     failures_in_a_row = 0
-    enough = [verdict for verdict in VERDICTS if verdict not in retry]
+    is_wanted = _once_more(database, profile.id) if again else _missing(database, profile.id, retry)
     worker = _Worker(profile, make_engine, limit_s)
     try:
         with worker:
             for source in sources:
                 outcome: Outcome = "skipped"
                 reason = ""
-                if not database.is_measured(source.document(), profile.id, verdicts=enough):
+                if is_wanted(source.document()):
                     if budget_s is not None and time.monotonic() - started >= budget_s:
                         report.ended = "budget"
                         break
-                    outcome, reason = _collect_one(source, profile, database, worker, enough)
+                    outcome, reason = _collect_one(source, profile, database, worker, is_wanted)
                     failures_in_a_row = failures_in_a_row + 1 if outcome == "failed" else 0
                 report.count(source, outcome, reason)
                 if progress is not None:
@@ -124,12 +128,21 @@ def collect(
     return report
 
 
+def _missing(database: "LatencyDatabase", profile_id: str, retry: Collection[Verdict]) -> _IsWanted:
+    enough = [verdict for verdict in VERDICTS if verdict not in retry]
+    return lambda key: not database.is_measured(key, profile_id, verdicts=enough)
+
+
+def _once_more(database: "LatencyDatabase", profile_id: str) -> _IsWanted:
+    return lambda key: database.count_stable(key, profile_id) == 1
+
+
 def _collect_one(
     source: Source,
     profile: HardwareProfile,
     database: "LatencyDatabase",
     worker: "_Worker",
-    enough: Collection[Verdict],
+    is_wanted: _IsWanted,
 ) -> tuple[Outcome, str]:
     """Measure one network and add the row; a failure is a row too."""
     graph: OpGraph | None = None
@@ -137,9 +150,10 @@ def _collect_one(
     try:
         graph = worker.build(source)
         network = NetworkRecord(source.family, source.name, source.document(), graph)
-        if database.is_measured(graph.structural_hash(), profile.id, verdicts=enough):
+        if not is_wanted(graph.structural_hash()):
             worker.drop()
-            database.link(network)
+            if database.is_measured(graph.structural_hash(), profile.id):
+                database.link(network)
             return "skipped", ""
         plan, measurement = worker.measure()
     except _FailedError as failure:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from relay_frontend.errors import ModelFileError
+from tvm_narcost.database.records import source_key
 
-__all__ = ["FileSource", "Source", "ZooSource", "source_from_document", "zoo_sources"]
+__all__ = ["FileSource", "Source", "ZooSource", "is_chosen", "source_from_document", "zoo_sources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +91,9 @@ def zoo_sources(families: Iterable[str], count: int, first_seed: int = 0) -> Ite
     for seed in range(first_seed, first_seed + count):
         for family in names:
             yield ZooSource(family, seed)
+
+
+def is_chosen(source: Source, fraction: float) -> bool:
+    """Whether ``source`` is of a random sample of this size: always the same one, and part of every larger one."""
+    digest = hashlib.sha256(source_key(source.document()).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64
