@@ -35,12 +35,8 @@ class KernelEnsemble:
     trees: BoostedTrees | None
 
     def log_efficiency(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
-        """Mean of :meth:`member_logs` with all networks together weighing as much as the trees; [kernels] a plan."""
-        means = []
-        for logs in self.member_logs(tokens):
-            networks = logs[: len(self.networks)].mean(axis=0)
-            means.append(networks if self.trees is None else 0.5 * (networks + logs[-1]))
-        return means
+        """Mean of :meth:`member_logs` over the members; [kernels] for each plan."""
+        return [logs.mean(axis=0) for logs in self.member_logs(tokens)]
 
     def member_logs(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
         """log(time / yardstick) by each member, the trees last.

@@ -37,7 +37,7 @@ _CONTEXT = frozenset(
 _HEAD = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIONS)
 _ALONE = [*range(_HEAD), *(_HEAD + i for i, name in enumerate(default.QUANTITIES) if name not in _CONTEXT)]
 _SETTINGS = {
-    "objective": "reg:absoluteerror", "eta": 0.08, "max_depth": 8, "min_child_weight": 4, "subsample": 0.8,
+    "objective": "reg:absoluteerror", "eta": 0.08, "max_depth": 9, "min_child_weight": 1, "subsample": 0.8,
     "colsample_bytree": 0.6, "tree_method": "hist", "max_bin": 256,
 }  # fmt: skip
 _ROUNDS = 300
