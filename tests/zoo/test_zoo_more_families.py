@@ -16,6 +16,8 @@ _PARTS = {
     "xception": {"Concat", "AveragePool", "MaxPool", "Relu"},
     "repvgg": {"Concat", "LeakyRelu", "BatchNormalization"},
     "hrnet": {"Concat", "Split", "Resize"},
+    "super_resolution": {"DepthToSpace", "ConvTranspose", "PRelu", "InstanceNormalization", "Pad"},
+    "tabular": {"Gather", "Concat", "Reshape", "Mul", "Gemm", "MatMul"},
 }  # fmt: skip
 _SPREAD_SEEDS = range(8)
 

@@ -28,6 +28,8 @@ from tvm_narcost.zoo.repvgg import build_repvgg
 from tvm_narcost.zoo.residual import build_regnet, build_resnet
 from tvm_narcost.zoo.shuffle import build_ghostnet, build_shufflenet
 from tvm_narcost.zoo.spelling import draw_spelling
+from tvm_narcost.zoo.super_resolution import build_super_resolution
+from tvm_narcost.zoo.tabular import build_tabular
 from tvm_narcost.zoo.unet import build_unet
 from tvm_narcost.zoo.vision import build_convnext, build_mlp_mixer, build_swin, build_vit
 from tvm_narcost.zoo.xception import build_xception
@@ -99,6 +101,8 @@ _ALL = (
     Family("xception", "Xception, Inception v3 and v4, Inception-ResNet", build_xception),
     Family("repvgg", "RepVGG deployed and in training form, VoVNet, DarkNet", build_repvgg),
     Family("hrnet", "HRNet: parallel resolutions with exchange; Res2Net", build_hrnet),
+    Family("super_resolution", "ESPCN, FSRCNN, EDSR and kin; style transfer, denoising", build_super_resolution),
+    Family("tabular", "perceptrons, autoencoders, recommendation models", build_tabular, (50.0, 60e3)),
     _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
     _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
     _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
