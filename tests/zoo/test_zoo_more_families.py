@@ -18,6 +18,7 @@ _PARTS = {
     "hrnet": {"Concat", "Split", "Resize"},
     "super_resolution": {"DepthToSpace", "ConvTranspose", "PRelu", "InstanceNormalization", "Pad"},
     "tabular": {"Gather", "Concat", "Reshape", "Mul", "Gemm", "MatMul"},
+    "hybrid": {"Conv", "Softmax", "AveragePool", "InstanceNormalization", "BatchNormalization"},
 }  # fmt: skip
 _SPREAD_SEEDS = range(8)
 

@@ -19,6 +19,7 @@ from tvm_narcost.zoo.corpus import (
 )
 from tvm_narcost.zoo.dense import build_densenet
 from tvm_narcost.zoo.hrnet import build_hrnet
+from tvm_narcost.zoo.hybrid import build_hybrid
 from tvm_narcost.zoo.inception import build_googlenet
 from tvm_narcost.zoo.language import build_bert, build_gpt
 from tvm_narcost.zoo.mobile import build_efficientnet, build_mnasnet, build_mobilenet_v2, build_mobilenet_v3
@@ -103,6 +104,7 @@ _ALL = (
     Family("hrnet", "HRNet: parallel resolutions with exchange; Res2Net", build_hrnet),
     Family("super_resolution", "ESPCN, FSRCNN, EDSR and kin; style transfer, denoising", build_super_resolution),
     Family("tabular", "perceptrons, autoencoders, recommendation models", build_tabular, (50.0, 60e3)),
+    Family("hybrid", "MobileViT, CoAtNet, EfficientFormer, PoolFormer, LeViT, PVT", build_hybrid),
     _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
     _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
     _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
