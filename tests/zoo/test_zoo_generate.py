@@ -105,7 +105,7 @@ def test_registry() -> None:
     assert set(NNLQP_FAMILIES) < set(FAMILIES)
     assert set(CORPUS_FAMILIES) < set(FAMILIES)
     assert not set(CORPUS_FAMILIES) & set(NNLQP_FAMILIES)
-    assert len(FAMILIES) == 34
+    assert len(FAMILIES) == 36
     assert all(name == family.name and family.description for name, family in FAMILIES.items())
     assert all(hasattr(zoo, name) for name in zoo.__all__)
     with pytest.raises(TypeError):

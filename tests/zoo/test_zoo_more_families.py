@@ -19,6 +19,8 @@ _PARTS = {
     "super_resolution": {"DepthToSpace", "ConvTranspose", "PRelu", "InstanceNormalization", "Pad"},
     "tabular": {"Gather", "Concat", "Reshape", "Mul", "Gemm", "MatMul"},
     "hybrid": {"Conv", "Softmax", "AveragePool", "InstanceNormalization", "BatchNormalization"},
+    "audio": {"Conv", "Split", "Softmax", "Transpose", "Slice"},
+    "encoder_decoder": {"Softmax", "Gather", "Where", "Relu", "Conv"},
 }  # fmt: skip
 _SPREAD_SEEDS = range(8)
 

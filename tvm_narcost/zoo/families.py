@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tvm_narcost.errors import ZooError
+from tvm_narcost.zoo.audio import build_audio
 from tvm_narcost.zoo.builder import GraphBuilder
 from tvm_narcost.zoo.classic import build_alexnet, build_squeezenet, build_vgg
 from tvm_narcost.zoo.corpus import (
@@ -18,6 +19,7 @@ from tvm_narcost.zoo.corpus import (
     build_corpus_rows,
 )
 from tvm_narcost.zoo.dense import build_densenet
+from tvm_narcost.zoo.encoder_decoder import build_encoder_decoder
 from tvm_narcost.zoo.hrnet import build_hrnet
 from tvm_narcost.zoo.hybrid import build_hybrid
 from tvm_narcost.zoo.inception import build_googlenet
@@ -105,6 +107,8 @@ _ALL = (
     Family("super_resolution", "ESPCN, FSRCNN, EDSR and kin; style transfer, denoising", build_super_resolution),
     Family("tabular", "perceptrons, autoencoders, recommendation models", build_tabular, (50.0, 60e3)),
     Family("hybrid", "MobileViT, CoAtNet, EfficientFormer, PoolFormer, LeViT, PVT", build_hybrid),
+    Family("audio", "encoders of waves and spectrograms: 1-D convolutions, Whisper, Conformer, keywords", build_audio),
+    Family("encoder_decoder", "T5, BART, CLIP, ALBERT, DistilBERT, DETR", build_encoder_decoder),
     _corpus("corpus_conv", "random convolutions of every kind", build_corpus_conv),
     _corpus("corpus_matmul", "random matrix products and attention", build_corpus_matmul),
     _corpus("corpus_rows", "random reductions, softmax and normalisations", build_corpus_rows),
