@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from math import prod
 
-from relay_frontend.graph import GRAPH_INPUT, Edge, OpGraph, OpNode
+from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, OpNode
+from relay_frontend.ops import operator_category
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.measure.runtimes.openvino_graph import ExecutedNode
@@ -26,6 +27,8 @@ __all__ = ["OpenVinoPlan", "plan_nodes"]
 
 _OUTSIDE = ("Input", "Const", "Output", "Result")
 _IN_PLACE = "unknown"
+_ELEMENTWISE = ("activation", "elementwise", "normalization")
+_WEIGHTED = ("convolution", "matmul")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +152,16 @@ class _Groups:
     def place_idle_operators(self, in_place: Collection[int]) -> None:
         """Operators that no node tells of join a kernel that others make.
 
-        A node that computes several operators keeps the name of the last for certain, so that one without a trace
-        belongs to what alone reads it. One in ``in_place``, and one that several kernels read, joins the last kernel
-        that it reads from; at the start of a network the first that reads it.
+        A node that computes several operators most often keeps the name of the last, so that one without a trace
+        belongs to what alone reads it. Otherwise it joins the last kernel that it reads from: when several kernels
+        read it, when it is ``in_place``, when it is an activation or sum before an operator with weights, since those
+        take in what follows and never what goes before. At the start of a network it joins the first that reads it.
         """
         graph = self.graph
         idle = [index for index in range(len(graph.nodes)) if index not in self.kernel_of]
         leaving = {edge.source for edge in graph.outputs}
         for index in reversed(idle):
-            if index not in in_place and index not in leaving:
+            if index not in in_place and index not in leaving and not self._feeds_weights(index):
                 readers = {self.kernel_of.get(reader, -1) for reader in graph.consumers[index]}
                 if len(readers) == 1 and -1 not in readers:
                     self.kernel_of[index] = readers.pop()
@@ -173,6 +177,15 @@ class _Groups:
             if index not in self.kernel_of:  # a network that only renames memory
                 self.kernel_of[index] = len(self.running) + index
                 self.members[len(self.running) + index] = []
+
+    def _feeds_weights(self, index: int) -> bool:
+        """Whether an elementwise operator is read by a convolution or a product with weights."""
+        nodes = self.graph.nodes
+        readers = (nodes[reader] for reader in self.graph.consumers[index])
+        return operator_category(nodes[index].op) in _ELEMENTWISE and any(
+            operator_category(reader.op) in _WEIGHTED and any(edge.source == PARAMETER for edge in reader.inputs)
+            for reader in readers
+        )
 
     def place_helpers(self, flow: _Flow) -> None:
         """Give each node without an operator of its own to a kernel, or insert it as a Reorder."""
