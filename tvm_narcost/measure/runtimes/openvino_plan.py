@@ -13,15 +13,17 @@ graphs do not match one to one, every operator still has a kernel and every micr
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
+from dataclasses import dataclass
 from math import prod
 
-from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, OpNode
+from relay_frontend.errors import PlanError
+from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph
 from relay_frontend.ops import operator_category
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import MeasurementError
+from tvm_narcost.fusion.partition import Reorder, arrange_partition
 from tvm_narcost.measure.runtimes.openvino_graph import ExecutedNode
+from tvm_narcost.measure.runtimes.openvino_layout import moves, plain_layout
 
 __all__ = ["OpenVinoPlan", "plan_nodes"]
 
@@ -60,6 +62,7 @@ def plan_nodes(
     """
     running, in_place = _active(executed)
     groups = _Groups(graph, operator_of, running)
+    groups.place_copying_concatenations(in_place)
     groups.place_idle_operators(
         {operator_of[origin][0] for node in in_place for origin in node.origins if origin in operator_of}
     )
@@ -134,7 +137,8 @@ class _Groups:
         self.running = running
         self.kernel_of: dict[int, int] = {}
         self.members: dict[int, list[str]] = {}
-        self.reorders: list[tuple[Edge, frozenset[int], str, str]] = []
+        self.reorders: list[tuple[Reorder, str]] = []
+        self._operator_of = operator_of
         self._operators = [
             tuple(dict.fromkeys(operator_of[origin][0] for origin in node.origins if origin in operator_of))
             for node in running
@@ -148,6 +152,19 @@ class _Groups:
             self.kernel_of[operator] = home
             self.members.setdefault(home, [running[home].name])
         self.kernel_at = {running[kernel].name: kernel for kernel in self.members}
+
+    def place_copying_concatenations(self, in_place: Sequence[ExecutedNode]) -> None:
+        """A concatenation in place whose inputs are copied to where they belong is a kernel made of these copies."""
+        places = {node.name: place for place, node in enumerate(self.running)}
+        for node in in_place:
+            copies = dict.fromkeys(name for name, _ in node.inputs if name in places and name not in self.kernel_at)
+            operators = [self._operator_of[origin][0] for origin in node.origins if origin in self._operator_of]
+            if node.kind != "Concatenation" or not copies or not operators or operators[0] in self.kernel_of:
+                continue
+            kernel = places[next(iter(copies))]
+            self.kernel_of[operators[0]] = kernel
+            self.members[kernel] = list(copies)
+            self.kernel_at.update(dict.fromkeys(copies, kernel))
 
     def place_idle_operators(self, in_place: Collection[int]) -> None:
         """Operators that no node tells of join a kernel that others make.
@@ -210,7 +227,7 @@ class _Groups:
     def _insert(self, node: ExecutedNode, flow: _Flow) -> bool:
         """Put a Reorder that moves data on the edge that it stands on; False where there is none such."""
         before = flow.layout_before(node)
-        if not _moves(node.shape, before, node.layout):
+        if not moves(node.shape, before, node.layout):
             return False
         writer = flow.writer(node)
         readers = list(flow.readers(node))
@@ -219,8 +236,8 @@ class _Groups:
         found = self._edge_between(writer, kernels, leaves, prod(node.shape))
         if found is None:
             return False
-        op = "ReorderOutput" if node.layout == _plain(len(node.shape)) else "ReorderInput"
-        self.reorders.append((found, frozenset(kernels), op, node.name))
+        op = "ReorderOutput" if node.layout == plain_layout(len(node.shape)) else "ReorderInput"
+        self.reorders.append((Reorder(found, frozenset(kernels), op), node.name))
         return True
 
     def _edge_between(self, writer: ExecutedNode | None, kernels: set[int], leaves: bool, elements: int) -> Edge | None:
@@ -245,114 +262,12 @@ class _Groups:
         return next(filter(fits, self.graph.outputs), None) if leaves else None
 
 
-def _plain(rank: int) -> str:
-    return "abcdefghijkl"[:rank]
-
-
-def _moves(shape: Sequence[int], before: str, after: str) -> bool:
-    """Whether data in layout ``before`` has to be moved to be in ``after``; axes of extent 1 may be anywhere."""
-    return _memory_order(shape, before) != _memory_order(shape, after)
-
-
-def _memory_order(shape: Sequence[int], layout: str) -> list[tuple[str, int]]:
-    """(axis, extent) from outermost to innermost, without extents of 1, neighbours of one axis put together.
-
-    A oneDNN tag such as ``aBcd16b`` lists axes from outermost; a capital letter is an axis that is split, and its
-    blocks of 16 stand at the end.
-    """
-    tail = layout.lstrip("abcdefghijklABCDEFGHIJKL")
-    outer = layout[: len(layout) - len(tail)]
-    blocks: list[tuple[str, int]] = []
-    digits = ""
-    for letter in tail:
-        if letter.isdigit():
-            digits += letter
-        else:
-            blocks.append((letter, int(digits or 1)))
-            digits = ""
-    found = []
-    for letter in outer:
-        axis = letter.lower()
-        extent = shape["abcdefghijkl".index(axis)] if "abcdefghijkl".index(axis) < len(shape) else 1
-        block = prod(size for name, size in blocks if name == axis)
-        found.append((axis, -(-extent // block)))
-    order: list[tuple[str, int]] = []
-    for axis, extent in found + blocks:
-        if extent == 1:
-            continue
-        if order and order[-1][0] == axis:
-            order[-1] = (axis, order[-1][1] * extent)
-        else:
-            order.append((axis, extent))
-    return order
-
-
 def _assemble(groups: _Groups) -> OpenVinoPlan:
-    """Insert the Reorders and number the kernels in an order that the graph allows."""
-    graph, kernel_of, members = groups.graph, groups.kernel_of, groups.members
-    nodes, outputs, count = list(graph.nodes), list(graph.outputs), len(graph.nodes)
-    ranks = [float(index) for index in range(count)]
-    for offset, (edge, readers, op, name) in enumerate(groups.reorders):
-        moved = Edge(count + offset)
-        reading = [index for index in range(count) if kernel_of[index] in readers and edge in nodes[index].inputs]
-        for index in reading:
-            inputs = tuple(moved if read == edge else read for read in nodes[index].inputs)
-            nodes[index] = replace(nodes[index], inputs=inputs)
-        if not reading:
-            outputs = [moved if read == edge else read for read in outputs]
-        label = f"{nodes[reading[0]].name}.{op}" if reading else op
-        nodes.append(OpNode(op, (edge,), (graph.type_of(edge),), (), label))
-        ranks.append(min(reading, default=count) - 0.5)  # right before what reads it
-        kernel_of[count + offset] = -1 - offset
-        members[-1 - offset] = [name]
-    order = _kernel_order(nodes, kernel_of, ranks, graph.name)
-    place = {old: new for new, old in enumerate(index for kernel in order for index in kernel)}
-
-    def follow(edge: Edge) -> Edge:
-        return Edge(place[edge.source], edge.slot) if edge.source >= 0 else edge
-
-    arranged = tuple(
-        replace(nodes[old], inputs=tuple(map(follow, nodes[old].inputs))) for kernel in order for old in kernel
-    )
-    plan = FusionPlan(
-        replace(graph, nodes=arranged, outputs=tuple(map(follow, outputs))),
-        tuple(tuple(place[index] for index in kernel) for kernel in order),
-        "openvino",
-    )
-    return OpenVinoPlan(plan, tuple(tuple(members[kernel_of[kernel[0]]]) for kernel in order))
-
-
-def _kernel_order(
-    nodes: Sequence[OpNode], kernel_of: Mapping[int, int], ranks: Sequence[float], network: str
-) -> list[tuple[int, ...]]:
-    """The operators of each kernel; kernels come after those that they read, else by their first operator's rank."""
-    inside: dict[int, list[int]] = {}
-    for index in range(len(nodes)):
-        inside.setdefault(kernel_of[index], []).append(index)
-    sources = {
-        kernel: {kernel_of[edge.source] for index in found for edge in nodes[index].inputs if edge.source >= 0}
-        - {kernel}
-        for kernel, found in inside.items()
-    }
-    readers: dict[int, list[int]] = {kernel: [] for kernel in inside}
-    for kernel, found in sources.items():
-        for source in found:
-            readers[source].append(kernel)
-    pending = {kernel: len(found) for kernel, found in sources.items()}
-    ready = [(ranks[found[0]], kernel) for kernel, found in inside.items() if not pending[kernel]]
-    heapify(ready)
-    order: list[tuple[int, ...]] = []
-    while ready:
-        _, kernel = heappop(ready)
-        order.append(tuple(inside[kernel]))
-        for reader in readers[kernel]:
-            pending[reader] -= 1
-            if not pending[reader]:
-                heappush(ready, (ranks[inside[reader][0]], reader))
-    if len(order) < len(inside):
-        stuck = [nodes[inside[kernel][0]].name for kernel, left in pending.items() if left]
-        raise MeasurementError(
-            f"OpenVINO's kernels of {network!r} read from each other, so that they have no order: "
-            f"{', '.join(stuck[:5])}; expected a partition without cycles: narcost cannot plan this network for it"
-        )
-    return order
+    graph = groups.graph
+    owners = [groups.kernel_of[index] for index in range(len(graph.nodes))]
+    try:
+        plan, kernels = arrange_partition(graph, owners, [reorder for reorder, _ in groups.reorders], "openvino")
+    except PlanError as error:
+        raise MeasurementError(f"OpenVINO's {error}: narcost cannot plan this network for it") from error
+    members = groups.members | {-1 - number: [name] for number, (_, name) in enumerate(groups.reorders)}
+    return OpenVinoPlan(plan, tuple(tuple(members[kernel]) for kernel in kernels))
