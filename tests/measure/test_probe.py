@@ -62,8 +62,17 @@ def test_tvm_gives_its_target_and_a_call_overhead() -> None:
     assert profile_from_toml(profile_to_toml(profile), source="probe") == profile
 
 
+def test_openvino_gives_its_version_and_a_call_overhead() -> None:
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    profile = probe("openvino", 1, "box", budget_s=0.001, cores=allowed_cores()[:1])
+    assert (profile.id, profile.runtime.planner) == ("box.openvino", "openvino")
+    assert openvino.__version__.startswith(profile.runtime.version)
+    assert 0.5 < profile.device.call_overhead_us < 1000
+    assert profile_from_toml(profile_to_toml(profile), source="probe") == profile
+
+
 def test_what_cannot_be_probed_is_said_before_measuring() -> None:
-    with pytest.raises(MeasurementError, match="'tensorrt' is unknown, expected one of onnxruntime, tvm"):
+    with pytest.raises(MeasurementError, match="'tensorrt' is unknown, expected one of onnxruntime, openvino, tvm"):
         probe("tensorrt", 1)
     with pytest.raises(ProfileError, match="got 0 threads"):
         probe("onnxruntime", 0)

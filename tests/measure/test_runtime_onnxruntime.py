@@ -167,7 +167,7 @@ def test_options_of_the_profile_reach_the_session() -> None:
 
 def test_runtime_for_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(runtime_for(PROFILE), ours.OnnxRuntime)
-    with pytest.raises(RuntimeMissingError, match="'abacus', expected one of onnxruntime, tvm"):
+    with pytest.raises(RuntimeMissingError, match="'abacus', expected one of onnxruntime, openvino, tvm"):
         runtime_for(replace(PROFILE, runtime=replace(PROFILE.runtime, name="abacus")))
     monkeypatch.setattr(runtime, "find_spec", lambda _: None)
     with pytest.raises(RuntimeMissingError, match="pip install apache-tvm"):

@@ -55,6 +55,19 @@ def test_equal_weights_become_unique_and_stay_close() -> None:
     assert source.SerializeToString() == before
 
 
+def test_reserved_values_are_moved_off() -> None:
+    nodes = [
+        fill("a", "s", 1.0),
+        fill("b", "s", 0.0),
+        fill("one", "t", 1.0),
+        helper.make_node("Sum", ["a", "b"], ["y"]),
+    ]
+    found = values(with_unique_weights(model(nodes, {}, [shape("s", 8), shape("t", 1)]), reserved=(0.0, 1.0)))
+    assert 0 < abs(found["a"] - 1) < 1e-5
+    assert 0 < abs(found["b"]) < 1e-5
+    assert found["one"] == 1.0  # a single element may be an exponent
+
+
 def test_values_that_are_unique_stay() -> None:
     nodes = [fill("a", "s", 0.5), fill("b", "s", 0.5), fill("c", "s", 0.5 * (1 + 1e-6)), fill("d", "t", 0.5)]
     source = model(nodes, {}, [shape("s", 8), shape("t", 9)])
