@@ -12,9 +12,14 @@ from tvm_narcost.cli.tables import aligned
 from tvm_narcost.errors import DatabaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tvm_narcost.database.records import LatencyRecord
     from tvm_narcost.database.store import DatabaseStats, LatencyDatabase
 
 __all__ = ["add_arguments", "run"]
+
+LEFT_OUT_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="database_verb", metavar="VERB", required=True)
     stats = verbs.add_parser("stats", help="count what is in it")
     stats.add_argument("--json", action="store_true", help="print one JSON document")
-    export = verbs.add_parser("export", help="write the current measurements of a profile to a dataset file")
-    export.add_argument("file", metavar="FILE", help="file to write, conventionally *.jsonl.xz")
+    export = verbs.add_parser("export", help="write the current measurements of a profile to a file or folder")
+    export.add_argument("path", metavar="FILE|DIR", help="what to write: a file, or for nnlqp a folder of its own")
+    export.add_argument(
+        "--format",
+        choices=("dataset", "nnlqp", "csv"),
+        default="dataset",
+        help="dataset: to train from and to import (conventionally *.jsonl.xz); nnlqp: ONNX files and gt.txt; "
+        "csv: a row a network (default: %(default)s)",
+    )
     export.add_argument("--profile", metavar="ID", help="hardware profile (default: the only one that was measured)")
     export.add_argument("--families", metavar="FAMILY[,FAMILY]", help="only these families")
     importing = verbs.add_parser("import", help="add the measurements of a dataset file")
@@ -63,17 +75,41 @@ def _table(stats: "DatabaseStats") -> str:
 def _export(database: "LatencyDatabase", args: argparse.Namespace) -> str:
     from tqdm import tqdm
 
-    from tvm_narcost.database.dataset import write_dataset
-
     profile_id = args.profile or _only_profile(database)
     families = args.families.split(",") if args.families else None
-    path = Path(args.file)
-    command = ["narcost", "database", "export", path.name, "--profile", profile_id]
-    command += ["--families", args.families] if args.families else []
+    path = Path(args.path)
     records = tqdm(database.records(profile_id, families=families), unit="net", file=sys.stderr, dynamic_ncols=True)
     with records:
-        count = write_dataset(records, path, provenance={"command": " ".join(command)})
+        if args.format == "nnlqp":
+            return _export_nnlqp(records, profile_id, path)
+        if args.format == "csv":
+            from hardware_profiles import load_profile
+            from tvm_narcost.export.table import write_table
+
+            count = write_table(records, load_profile(profile_id), path)
+        else:
+            from tvm_narcost.database.dataset import write_dataset
+
+            command = ["narcost", "database", "export", path.name, "--profile", profile_id]
+            command += ["--families", args.families] if args.families else []
+            count = write_dataset(records, path, provenance={"command": " ".join(command)})
     return f"wrote {count} networks of {profile_id} to {path}, {path.stat().st_size / 1e6:.2f} MB"
+
+
+def _export_nnlqp(records: "Iterable[LatencyRecord]", profile_id: str, path: Path) -> str:
+    from tvm_narcost.export.folder import MARKER, ExportFolder
+    from tvm_narcost.export.nnlqp import export_nnlqp
+
+    identity = {"format": "nnlqp", "profile": profile_id, "platforms": {"1": profile_id}}
+    report = export_nnlqp(records, ExportFolder(path, identity))
+    lines = [
+        f"wrote {report.written} networks of {profile_id} to {path}, {report.kept} were there already, "
+        f"{len(report.left_out)} are left out"
+    ]
+    lines += [f"left out: {found.name!r}: {found.reason}" for found in report.left_out[:LEFT_OUT_SHOWN]]
+    if len(report.left_out) > LEFT_OUT_SHOWN:
+        lines.append(f"and {len(report.left_out) - LEFT_OUT_SHOWN} more, all of them in {path / MARKER}")
+    return "\n".join(lines)
 
 
 def _only_profile(database: "LatencyDatabase") -> str:
