@@ -186,8 +186,26 @@ def test_interrupted_runs_do_not_count(disturbed_run: int | None, monkeypatch: p
     times_us = [5_000 if run == disturbed_run else 100 + run % 3 for run in range(300)]
     request = Counters(times_us)
     monkeypatch.setattr("time.perf_counter", lambda: request.clock_s)
-    means = ours._profile(request.run, request, PROFILE.protocol)
+    means, run_us = ours._profile(request.run, request, PROFILE.protocol)
+    assert run_us == pytest.approx(101)
     assert means["conv"] == pytest.approx(101, abs=2)
+
+
+@pytest.mark.parametrize(("counter_us", "compiled"), [(0.0, 1), (1e6, 2)])
+def test_end_to_end_is_timed_without_counters_where_they_cost(
+    counter_us: float, compiled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models: list[Any] = []
+    real = ours._request
+
+    def noted(model: Any) -> Any:
+        models.append(model)
+        return real(model)
+
+    monkeypatch.setattr(ours, "_COUNTER_US", counter_us)
+    monkeypatch.setattr(ours, "_request", noted)
+    ours.OpenVino().measure(parallel(1), PROFILE, graph_hash="")
+    assert [model.get_property("PERF_COUNT") for model in models] == ["YES", "NO"][:compiled]
 
 
 def test_repeated_and_hostile_names() -> None:
