@@ -13,9 +13,12 @@ from tests.training.analytic import PROFILE, examples, member, one_kernel_a_node
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.constant import ConstantModel
 from tvm_narcost.models.flops import FlopsModel, fit_flops
+from tvm_narcost.models.flops_bytes import FlopsBytesModel, fit_flops_bytes
+from tvm_narcost.models.graph_network import GraphLatency
 from tvm_narcost.models.narformer import NarFormer
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.models.narformer_paper import PAPER_NARROW_CONFIG, NarFormerPaper
+from tvm_narcost.models.nn_former import NnFormer, NnFormerConfig
 from tvm_narcost.models.roofline import RooflineModel
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens.facts import kernel_facts
@@ -26,6 +29,11 @@ from tvm_narcost.training.evaluate import fit_kernel_sum_to, measured_ms
 def fitted_flops() -> FlopsModel:
     measured = examples(("plain", "separable"), 4)
     return fit_flops([example.graph for example in measured], measured_ms(measured))
+
+
+def fitted_flops_bytes() -> FlopsBytesModel:
+    measured = examples(("plain", "separable"), 4)
+    return fit_flops_bytes([example.graph for example in measured], measured_ms(measured))
 
 
 def paper() -> NarFormerPaper:
@@ -39,6 +47,8 @@ MODELS: dict[str, Callable[[], LatencyModel]] = {
     "roofline": RooflineModel,
     "kernel_sum": lambda: fit_kernel_sum_to(examples(("plain",), 3), 0),
     "narformer_paper": paper,
+    "flops_bytes": fitted_flops_bytes,
+    "nn_former": lambda: GraphLatency(NnFormer(NnFormerConfig(width=16)).eval()),
 }
 WITH_KERNELS = {"constant", "roofline", "kernel_sum", "narformer"}
 

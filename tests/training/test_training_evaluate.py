@@ -7,9 +7,10 @@ import pytest
 
 from tests.training.analytic import FAMILIES, PROFILE, examples
 from tvm_narcost.errors import TrainingError
-from tvm_narcost.training import evaluate
+from tvm_narcost.training import evaluate, graph_predictors
 from tvm_narcost.training.evaluate import PREDICTORS, fit_kernel_sum_to, leave_one_family_out, measured_ms
 from tvm_narcost.training.examples import Example
+from tvm_narcost.training.graph_loop import GraphSettings
 from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.paper_loop import PaperSettings
 from tvm_narcost.training.splits import Split
@@ -21,6 +22,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     brief = dataclasses.replace(TrainingSettings(), epochs=1, batch=8)
     monkeypatch.setattr(evaluate, "TrainingSettings", lambda: brief)
     monkeypatch.setattr(evaluate, "PaperSettings", lambda: PaperSettings(epochs=1))
+    monkeypatch.setattr(graph_predictors, "GraphSettings", lambda **_: GraphSettings(epochs=1))
     monkeypatch.setattr(evaluate, "_VALIDATION", 0.2)
 
 

@@ -20,7 +20,10 @@ from relay_frontend.costs import graph_cost
 from relay_frontend.graph import OpGraph, OpNode
 from tvm_narcost.tokens.sequence import TokenSequence
 
-__all__ = ["END", "NAME", "OPERATORS", "STATIC_WIDTH", "VERSION", "WIDTH", "PaperTokens", "code", "encode_graph"]
+__all__ = [
+    "ATTRIBUTES", "END", "EXTENTS", "NAME", "OPERATORS", "STATIC_WIDTH", "VERSION", "WIDTH", "PaperTokens",
+    "attribute_slots", "code", "encode_graph",
+]  # fmt: skip
 
 NAME = "paper"
 VERSION = 1
@@ -32,9 +35,10 @@ OPERATORS = (
 )  # fmt: skip
 END = 1e5  # what every field of the end token codes
 
+ATTRIBUTES, EXTENTS = 8, 4  # slots of an operator
+
 _CODE = 64
-_ATTRIBUTES, _EXTENTS = 8, 4
-_FIELDS = 1 + _ATTRIBUTES + _EXTENTS  # the scalars of an operator; source and self position follow
+_FIELDS = 1 + ATTRIBUTES + EXTENTS  # the scalars of an operator; source and self position follow
 WIDTH = (_FIELDS + 2) * _CODE
 STATIC_WIDTH = 4 * _CODE
 
@@ -70,7 +74,7 @@ def encode_graph(graph: OpGraph) -> PaperTokens:
     nodes = len(graph.nodes) + 1  # with the input
     scalars = np.zeros((nodes, _FIELDS), np.float32)
     if graph.inputs:
-        scalars[0, 1 + _ATTRIBUTES :] = _extents(graph.inputs[0][1].shape)
+        scalars[0, 1 + ATTRIBUTES :] = _extents(graph.inputs[0][1].shape)
     for index, node in enumerate(graph.nodes):
         scalars[index + 1] = _scalars(node)
     coded = _code_unique(scalars)  # [nodes, fields, 64]
@@ -94,15 +98,15 @@ def _code_unique(scalars: NDArray[np.float32]) -> NDArray[np.float32]:
 def _scalars(node: OpNode) -> NDArray[np.float32]:
     row = np.zeros(_FIELDS, np.float32)
     row[0] = _OPERATOR_INDEX.get(node.op, 0)
-    found = _attributes(node)[:_ATTRIBUTES]
+    found = attribute_slots(node)[:ATTRIBUTES]
     row[1 : 1 + len(found)] = found
     if node.outputs:
-        row[1 + _ATTRIBUTES :] = _extents(node.outputs[0].shape)
+        row[1 + ATTRIBUTES :] = _extents(node.outputs[0].shape)
     return row
 
 
-def _attributes(node: OpNode) -> tuple[float, ...]:
-    """Raw values; of a tuple only the first element, but for a permutation."""
+def attribute_slots(node: OpNode) -> tuple[float, ...]:
+    """Attributes of an operator, raw; of a tuple only the first element, but for a permutation. NNLQP's table."""
     attributes = node.attribute_map
 
     def first(name: str, default: int) -> float:
@@ -125,8 +129,8 @@ def _attributes(node: OpNode) -> tuple[float, ...]:
 
 
 def _extents(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    row = np.zeros(_EXTENTS, np.float32)
-    row[: min(len(shape), _EXTENTS)] = shape[:_EXTENTS]
+    row = np.zeros(EXTENTS, np.float32)
+    row[: min(len(shape), EXTENTS)] = shape[:EXTENTS]
     return row
 
 
