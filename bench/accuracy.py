@@ -21,8 +21,8 @@ from tvm_narcost.training.evaluate import PREDICTORS, leave_one_family_out
 from tvm_narcost.training.examples import Example, encode_records
 from tvm_narcost.zoo import NNLQP_FAMILIES
 
-# The first two know no chance; the third takes too long for more on a CPU.
-_ONE_SEED = ("flops", "roofline", "narformer_paper")
+# The first three know no chance; the last takes too long for more on a CPU.
+_ONE_SEED = ("flops", "flops_bytes", "roofline", "narformer_paper")
 _examples: list[Example] = []
 
 

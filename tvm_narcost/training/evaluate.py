@@ -8,9 +8,11 @@ import numpy as np
 from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.flops import fit_flops
+from tvm_narcost.models.flops_bytes import fit_flops_bytes
 from tvm_narcost.models.kernel_sum import KernelSum, fit_kernel_sum
 from tvm_narcost.tokens.paper import PaperTokens, encode_graph
 from tvm_narcost.training.examples import Example
+from tvm_narcost.training.graph_predictors import predict_narformer_v2, predict_nn_former, predict_nnlp
 from tvm_narcost.training.loop import TrainingSettings, predict_us, train_network
 from tvm_narcost.training.metrics import Metrics, compute_metrics
 from tvm_narcost.training.paper_loop import PaperSettings, train_paper_network
@@ -55,6 +57,12 @@ def _flops(split: Split[Example], profile: HardwareProfile, seed: int) -> list[f
     return [prediction.latency_ms for prediction in model.predict(graphs, plans, profile)]
 
 
+def _flops_bytes(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+    model = fit_flops_bytes([example.graph for example in split.train], measured_ms(split.train))
+    graphs, plans = [example.graph for example in split.test], [example.plan for example in split.test]
+    return [prediction.latency_ms for prediction in model.predict(graphs, plans, profile)]
+
+
 def _roofline(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
     return [float(example.roofline_us.sum()) / 1e3 for example in split.test]
 
@@ -83,10 +91,14 @@ def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int)
 
 PREDICTORS: Mapping[str, Callable[[Split[Example], HardwareProfile, int], list[float]]] = {
     "flops": _flops,
+    "flops_bytes": _flops_bytes,
     "roofline": _roofline,
     "kernel_sum": _kernel_sum,
     "narformer": _narformer,
     "narformer_paper": _narformer_paper,
+    "nnlp": predict_nnlp,
+    "narformer_v2": predict_narformer_v2,
+    "nn_former": predict_nn_former,
 }
 
 
