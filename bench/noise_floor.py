@@ -1,7 +1,8 @@
 """How far two measurements of the same network agree: bench/results/noise_floor.json.
 
-Over networks that were measured more than once (``narcost profile --again``), under the same plan. What one
-measurement says of the next is the error that a perfect predictor would show; no figure of accuracy can be lower.
+Over networks that were measured more than once (``narcost profile --again``), under the same plan. How far off one
+measurement is as a prediction of the next is what a predictor would show that had learned the first by heart. One that
+knew the true latency would be off by less: by 1/sqrt(2) of it, where the noise of both is alike and independent.
 """
 
 import argparse

@@ -18,6 +18,7 @@ __all__ = ["TABLES", "fill"]
 
 _ROOT = Path(__file__).parent.parent
 _PAGES = ("README.md", "docs/benchmarks.md")
+_LEAST_SHARE = 0.5  # percent of the time; kinds of kernel below it are one row
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -102,9 +103,55 @@ def _planners() -> str:
     return _markdown(["networks", "count", "F1 of kernels", "identical plans"], rows)
 
 
+def _breakdown() -> str:
+    """Errors of kernels of families held out, by kind."""
+    summary = _read("breakdown")["summary"]
+    kinds = {kind: figures for kind, figures in summary["kinds"].items() if kind != "all"}
+    predictors = list(summary["network"])
+
+    def pooled(name: str, chosen: list[dict[str, Any]]) -> list[str]:
+        share = sum(found["share"] for found in chosen)
+        cells = [name, f"{sum(found['kernels'] for found in chosen):,}", f"{share:.1f} %"]
+        for predictor in predictors:
+            error, bias = (
+                sum(found["share"] * found[predictor][figure] for found in chosen) / share
+                for figure in ("error", "bias")
+            )
+            cells += [f"{error:.1f} %", f"{bias:+.1f} %"]
+        return cells
+
+    shown = {kind: figures for kind, figures in kinds.items() if figures["share"] >= _LEAST_SHARE}
+    rest = [figures for kind, figures in kinds.items() if kind not in shown]
+    rows = [pooled(kind, [figures]) for kind, figures in shown.items()]
+    rows += [pooled(f"{len(rest)} others", rest)] if rest else []
+    rows.append(pooled("**all kernels**", [summary["kinds"]["all"]]))
+    errors = [f"{summary['network'][predictor]['error']:.1f} %" for predictor in predictors]
+    rows.append(["**networks**", f"{summary['networks']:,}", "", *(cell for error in errors for cell in (error, ""))])
+    columns = [f"{predictor} {figure}" for predictor in predictors for figure in ("error", "bias")]
+    return _markdown(["kernels", "count", "share of time", *columns], rows)
+
+
+def _noise_floor() -> str:
+    """How far two measurements of a network agree."""
+    rows = [
+        [
+            name,
+            f"{figures['pairs']:.0f}",
+            *(f"{100 * figures[column]:.2f} %" for column in ("median", "mean", "p90", "drift", "mean_without_drift")),
+            f"{figures['mape']:.2f} %",
+        ]
+        for name, figures in _read("noise_floor")["summary"].items()
+        if figures["pairs"]
+    ]
+    header = ["networks", "pairs", "median", "mean", "p90", "drift", "mean without drift", "MAPE"]
+    return _markdown(header, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy": _accuracy,
+    "breakdown": _breakdown,
     "light": _light,
+    "noise_floor": _noise_floor,
     "planners": _planners,
     "speed": _speed,
     "tokens": _tokens,
@@ -112,8 +159,15 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def fill(text: str) -> str:
-    """``text`` with every table made anew from its result file."""
-    return _BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+    """``text`` with every table made anew from its result file, or a line that says which file is not there yet."""
+    return _BLOCK.sub(lambda found: f"{found[1]}{_table(found[2])}{found[3]}", text)
+
+
+def _table(name: str) -> str:
+    try:
+        return TABLES[name]()
+    except FileNotFoundError as error:
+        return f"Not measured yet: there is no `bench/results/{Path(error.filename).name}`.\n"
 
 
 def main() -> None:

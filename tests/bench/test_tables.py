@@ -1,5 +1,6 @@
 """The tables in README and docs are those that the result files give."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,35 @@ def test_a_changed_figure_is_put_right() -> None:
     assert TABLES["light"]() in filled
     assert "an old" not in filled
     assert filled.startswith("before\n") and filled.endswith("\nafter")
+
+
+def test_a_result_that_is_not_there_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.tables.RESULTS", tmp_path)
+    filled = fill("<!-- table: light -->\n| an old | figure |\n<!-- end -->")
+    assert filled == "<!-- table: light -->\nNot measured yet: there is no `bench/results/light.json`.\n<!-- end -->"
+
+
+def test_kernels_of_kinds_that_take_little_time_are_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kind(kernels: int, share: float, error: float) -> dict[str, object]:
+        figures = {"error": error, "error_std": 0.0, "bias": -error}
+        return {"kernels": kernels, "share": share, "narformer": figures, "kernel_sum": figures}
+
+    kinds = {
+        "all": kind(1006, 100, 5.0),
+        "Conv": kind(1000, 99.4, 5.0),
+        "Pad": kind(5, 0.4, 10),
+        "Neg": kind(1, 0.2, 40),
+    }
+    network = {name: {"error": 4.0, "error_std": 0.0} for name in ("narformer", "kernel_sum")}
+    summary = {"networks": 7, "kinds": kinds, "network": network}
+    (tmp_path / "breakdown.json").write_text(json.dumps({"summary": summary}))
+    monkeypatch.setattr("bench.tables.RESULTS", tmp_path)
+    assert TABLES["breakdown"]().splitlines()[2:] == [
+        "| Conv | 1,000 | 99.4 % | 5.0 % | -5.0 % | 5.0 % | -5.0 % |",
+        "| 2 others | 6 | 0.6 % | 20.0 % | -20.0 % | 20.0 % | -20.0 % |",
+        "| **all kernels** | 1,006 | 100.0 % | 5.0 % | -5.0 % | 5.0 % | -5.0 % |",
+        "| **networks** | 7 |  | 4.0 % |  | 4.0 % |  |",
+    ]
 
 
 def test_an_unknown_table_is_an_error() -> None:
