@@ -23,6 +23,8 @@ class Prediction:
         planner: who made the plan: ``onnxruntime``, ``tvm``, ``rules``.
         out_of_distribution: the network is unlike anything in training.
         unknown_operators: operators of the network that the model has no token for, sorted.
+        kernels_out_of_distribution: which kernels are unlike any in training, in the plan's order; empty when the
+            model does not tell.
     """
 
     latency_ms: float
@@ -31,6 +33,7 @@ class Prediction:
     planner: str
     out_of_distribution: bool = False
     unknown_operators: tuple[str, ...] = ()
+    kernels_out_of_distribution: tuple[bool, ...] = ()
 
 
 class LatencyModel(Protocol):

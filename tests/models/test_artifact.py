@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from tests.training.analytic import examples
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models import artifact
 from tvm_narcost.models.artifact import read_artifact, write_whole
 from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.training.ensemble import fit_context_trees
 
 FACTS, WEIGHTS = "artifact.json", "model.safetensors"
 Document = dict[str, Any]
@@ -44,13 +46,17 @@ def refusal(folder: Path) -> str:
 def test_round_trip(folder: Path, narformer: NarFormerLatency) -> None:
     opened = NarFormerLatency.open(folder)
     assert opened.facts == narformer.facts
-    for before, after in zip(narformer.networks, opened.networks, strict=True):
+    for before, after in zip(narformer.ensemble.networks, opened.ensemble.networks, strict=True):
         assert after.config == before.config
         assert not after.training
         kept, found = before.state_dict(), after.state_dict()
         for name, value in kept.items():  # weights are stored in half precision, what standardises tokens is not
             stored = value if name in ("mean", "scale") else value.half().float()
             assert torch.equal(stored, found[name]), name
+    assert opened.training_kernels.limits == narformer.training_kernels.limits
+    points = opened.training_kernels.points
+    assert set(points) == {"Conv", "Relu"}
+    assert all(np.array_equal(points[op], kept) for op, kept in narformer.training_kernels.points.items())
 
 
 def test_writing_again_replaces_and_leaves_no_scratch(folder: Path, narformer: NarFormerLatency) -> None:
@@ -122,11 +128,11 @@ def test_weights_that_claim_more_than_the_file_holds(folder: Path) -> None:
     assert WEIGHTS in refusal(folder)
 
 
-@pytest.mark.parametrize("version", [2, 999, 0, "1", None])
+@pytest.mark.parametrize("version", [1, 999, 0, "2", None])
 def test_other_format_version(folder: Path, version: object) -> None:
     change_facts(folder, lambda document: document.update(format_version=version, novelty=1))
     message = refusal(folder)
-    assert f"format version {version!r}, expected 1" in message
+    assert f"format version {version!r}, expected 2" in message
     assert "install the narcost that wrote it" in message
 
 
@@ -142,10 +148,10 @@ def test_missing_and_unknown_fields_are_all_named(folder: Path) -> None:
     [
         ("kind", "oracle"), ("kind", 3), ("schema", "paper"), ("schema_version", 999), ("schema_version", None),
         ("profile", None), ("config", []), ("config", None), ("dataset", 1), ("metrics", "good"),
-        ("operators_seen", "Conv"), ("operators_seen", [1]), ("token_limits", []), ("token_limits", [[0.0], [1.0]]),
-        ("token_limits", [[0.0], [1.0, 2.0]]), ("token_limits", [["a"], ["b"]]), ("token_limits", None),
-        ("interval_log_ratio", -0.1), ("interval_log_ratio", 1e9), ("interval_log_ratio", "x"), ("command", []),
-        ("created", 2026),
+        ("distance_limits", []), ("distance_limits", {"Conv": 1.0}), ("distance_limits", {"Conv": 1.0, "Relu": 0.0}),
+        ("distance_limits", {"Conv": 1.0, "Relu": "x"}), ("distance_limits", {"Conv": 1.0, "Relu": None}),
+        ("distance_limits", {"Conv": 1.0, "Relu": 1.0, "Add": 1.0}), ("interval", None), ("interval", 0.2),
+        ("interval", {}), ("command", []), ("created", 2026),
     ],
 )  # fmt: skip
 def test_field_that_cannot_be(folder: Path, field: str, value: object) -> None:
@@ -153,10 +159,30 @@ def test_field_that_cannot_be(folder: Path, field: str, value: object) -> None:
     assert "expected" in refusal(folder) or "fit" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("coverage", 0.0), ("coverage", 1.0), ("coverage", "x"), ("intercept", None), ("weights", {}), ("weights", []),
+        ("weights", {"slack": 1.0, "disagreement": 0.0, "concentration": 0.0, "far_share": -0.1}),
+        ("weights", {"slack": 1.0, "disagreement": 0.0, "concentration": 0.0, "far_share": 0.0, "taste": 1.0}),
+        ("error_range", [0.1]), ("error_range", [0.2, 0.1]), ("error_range", [0.0, 0.1]),
+        ("error_range", [0.1, 0.2, 1]), ("quantile", -0.1), ("quantile", 1e9), ("quantile", "x"), ("colour", "red"),
+    ],
+)  # fmt: skip
+def test_interval_that_cannot_be(folder: Path, field: str, value: object) -> None:
+    change_facts(folder, lambda document: document["interval"].update({field: value}))
+    assert "expected" in refusal(folder)
+
+
+def test_interval_without_a_field(folder: Path) -> None:
+    change_facts(folder, lambda document: document["interval"].pop("quantile"))
+    assert "interval has not the fields" in refusal(folder)
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
-@pytest.mark.parametrize("field", ["interval_log_ratio", "token_limits"])
+@pytest.mark.parametrize("field", ["quantile", "intercept"])
 def test_number_that_is_none(folder: Path, field: str, value: str) -> None:
-    change_facts(folder, lambda document: document.update({field: 12345 if field[0] == "i" else [[12345], [12345]]}))
+    change_facts(folder, lambda document: document["interval"].update({field: 12345}))
     text = (folder / FACTS).read_text()
     (folder / FACTS).write_text(text.replace("12345", value))
     assert FACTS in refusal(folder)
@@ -170,6 +196,7 @@ def test_number_that_is_none(folder: Path, field: str, value: str) -> None:
         {"fusion_queries": 4}, {"fusion_queries": [4, 2, 1] * 10**5}, {"feed_forward_ratio": 2}, {"dropout": "x"},
         {"token_width": 12}, {"output": "network"}, {"output": "layers"}, {"members": 0}, {"members": 1},
         {"members": 10**9}, {"members": None}, {"depth_token": True}, {"colour": "red"},
+        {"trees": None}, {"trees": 1},
     ],
 )  # fmt: skip
 def test_config_that_the_weights_do_not_fit(folder: Path, change: Document) -> None:
@@ -205,8 +232,30 @@ def test_weight_that_is_not_finite_is_named(folder: Path, value: float) -> None:
         lambda weights: weights.update({"0.embed.bias": np.zeros(8, np.int32)}),
         lambda weights: weights.update({"0.scale": np.zeros_like(weights["0.scale"])}),
         lambda weights: weights.clear(),
+        lambda weights: weights.pop("training.Conv"),
+        lambda weights: weights.update({"training.Add": weights["training.Conv"]}),
+        lambda weights: weights.update({"training.Conv": weights["training.Conv"].astype(np.float32)}),
+        lambda weights: weights.update({"training.Conv": weights["training.Conv"][:, :-1].copy()}),
+        lambda weights: weights.update({"training.Conv": weights["training.Conv"][:0].copy()}),
+        lambda weights: weights.update({"training.Conv": weights["training.Conv"][0].copy()}),
     ],
-    ids=["missing", "unknown", "of no member", "member too many", "shape", "float64", "int32", "scale 0", "none"],
+    ids=[
+        "missing",
+        "unknown",
+        "of no member",
+        "member too many",
+        "shape",
+        "float64",
+        "int32",
+        "scale 0",
+        "none",
+        "no kernels",
+        "kernels of more",
+        "kernels in float32",
+        "kernels too narrow",
+        "no kernel",
+        "one kernel flat",
+    ],
 )
 def test_weights_that_do_not_fit(folder: Path, spoil: Callable[[Weights], object]) -> None:
     change_weights(folder, spoil)
@@ -217,3 +266,45 @@ def test_facts_are_readable_without_the_model(folder: Path, narformer: NarFormer
     facts, weights = read_artifact(folder)
     assert facts == narformer.facts
     assert weights["0.mean"].shape == (facts.config["token_width"],)
+
+
+@pytest.fixture
+def grown(narformer: NarFormerLatency, tmp_path: Path) -> Path:
+    """An artifact with trees on disk."""
+    trees = fit_context_trees(examples(("plain",), 4), 0)
+    ensemble = dataclasses.replace(narformer.ensemble, trees=trees)
+    facts = dataclasses.replace(narformer.facts, config=NarFormerLatency.config_facts(ensemble))
+    dataclasses.replace(narformer, ensemble=ensemble, facts=facts).save(tmp_path / "grown")
+    return tmp_path / "grown"
+
+
+def test_trees_come_back(grown: Path, narformer: NarFormerLatency) -> None:
+    opened = NarFormerLatency.open(grown)
+    assert opened.ensemble.trees is not None
+    tokens = examples(("plain",), 1)[0].tokens
+    again = fit_context_trees(examples(("plain",), 4), 0)
+    assert np.array_equal(opened.ensemble.member_logs([tokens])[0][-1], again.predict(tokens[:, : again.columns]))
+    assert len(opened.ensemble.networks) == len(narformer.ensemble.networks)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda trees: trees.update(schema="paper"), "trees.json on schema"),
+        (lambda trees: trees.update(schema_version=1), "trees.json on schema"),
+        (lambda trees: trees.pop("schema"), "trees.json on schema"),
+        (lambda trees: trees.update(columns=trees["columns"] + 1), "columns, expected"),
+        (lambda trees: trees.update(left=[]), "weights do not fit"),
+        (lambda trees: trees.pop("roots"), "missing"),
+    ],
+)
+def test_trees_that_do_not_fit(grown: Path, spoil: Callable[[Document], object], expected: str) -> None:
+    document = json.loads((grown / "trees.json").read_text())
+    spoil(document)
+    (grown / "trees.json").write_text(json.dumps(document))
+    assert expected in refusal(grown)
+
+
+def test_trees_that_are_missing(grown: Path) -> None:
+    (grown / "trees.json").unlink()
+    assert "trees.json: No such file" in refusal(grown)

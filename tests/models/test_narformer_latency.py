@@ -5,12 +5,19 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from relay_frontend.graph import GRAPH_INPUT, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.plan import FusionPlan
+from tests.models.untrained import INTERVAL
 from tests.training.analytic import PROFILE, examples, member, one_kernel_a_node
+from tvm_narcost.models.estimate import estimate_networks
+from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.models.training_kernels import TrainingKernels, fit_training_kernels
 from tvm_narcost.predictor import Prediction
+from tvm_narcost.tokens.default import encode_kernels
+from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.training.loop import predict_us
 
 
@@ -32,17 +39,31 @@ def test_kernels_sum_to_the_latency(narformer: NarFormerLatency) -> None:
     assert min(prediction.kernels_ms) > 0
 
 
-def test_interval_is_the_factor_that_held_out_families_were_off_by(narformer: NarFormerLatency) -> None:
-    (prediction,) = predict(narformer, one_kernel_a_node(member("plain", 0)))
+def test_interval_is_what_the_model_expects_to_err_by(narformer: NarFormerLatency) -> None:
+    (example,) = examples(("plain",), 1)
+    (prediction,) = predict(narformer, example.plan)
+    (estimate,) = estimate_networks(narformer.ensemble, narformer.training_kernels, [example])
+    factor = math.exp(INTERVAL.log_ratio(estimate.signs))
+    assert factor > 1.01
     low, high = prediction.interval_ms
-    assert high / prediction.latency_ms == pytest.approx(math.exp(0.2))
-    assert prediction.latency_ms / low == pytest.approx(math.exp(0.2))
+    assert high / prediction.latency_ms == pytest.approx(factor)
+    assert prediction.latency_ms / low == pytest.approx(factor)
+
+
+def test_interval_is_wider_where_kernels_are_unlike_training(narformer: NarFormerLatency) -> None:
+    known, unknown = chain("Relu", (1, 64, 28, 28)), chain("Softmax", (1, 64, 28, 28))
+    ratios = [
+        high / low
+        for low, high in (found.interval_ms for found in predict(narformer, *map(one_kernel_a_node, (known, unknown))))
+    ]
+    assert ratios[1] > ratios[0]
 
 
 def test_members_agree_on_their_mean_logarithm(narformer: NarFormerLatency) -> None:
     plan = one_kernel_a_node(member("plain", 0))
     alone = [
-        predict(NarFormerLatency((network,), narformer.facts), plan)[0].kernels_ms for network in narformer.networks
+        predict(dataclasses.replace(narformer, ensemble=KernelEnsemble((network,), None)), plan)[0].kernels_ms
+        for network in narformer.ensemble.networks
     ]
     (both,) = predict(narformer, plan)
     np.testing.assert_allclose(both.kernels_ms, np.sqrt(np.prod(alone, axis=0)), rtol=1e-4)
@@ -51,7 +72,7 @@ def test_members_agree_on_their_mean_logarithm(narformer: NarFormerLatency) -> N
 def test_training_and_prediction_compute_the_same(narformer: NarFormerLatency) -> None:
     measured = examples(("mixed",), 2)
     for kernels_us, prediction in zip(
-        predict_us(narformer.networks, measured),
+        predict_us(narformer.ensemble.networks, measured),
         predict(narformer, *(example.plan for example in measured)),
         strict=True,
     ):
@@ -76,24 +97,34 @@ def test_network_larger_than_any_in_training_is_flagged(narformer: NarFormerLate
     assert prediction.out_of_distribution
 
 
-def test_foreign_kernel_that_takes_no_time_does_not_flag_the_network(narformer: NarFormerLatency) -> None:
+def test_kernels_unlike_training_are_pointed_out(narformer: NarFormerLatency) -> None:
+    (prediction,) = predict(narformer, one_kernel_a_node(chain("Softmax")))
+    assert prediction.kernels_out_of_distribution == (True, False)
+    (ordinary,) = predict(narformer, one_kernel_a_node(member("plain", 0)))
+    assert not any(ordinary.kernels_out_of_distribution)
+    assert len(ordinary.kernels_out_of_distribution) == len(ordinary.kernels_ms)
+
+
+def test_far_kernel_that_takes_no_time_does_not_flag_the_network(narformer: NarFormerLatency) -> None:
     """One odd kernel in a long network: its share decides, not its presence."""
     plan = one_kernel_a_node(member("plain", 0))
-    kernels = len(plan.kernels)
     shares = np.array(predict(narformer, plan)[0].kernels_ms)
     shares /= shares.sum()
     least = int(np.argmin(shares))
     assert shares[least] < 0.05, "the network must have a kernel that hardly counts"
-    foreign = np.zeros(kernels, dtype=bool)
-    foreign[least] = True
+    distance = np.zeros(len(plan.kernels))
+    distance[least] = 2.0
 
-    class OneOdd(NarFormerLatency):
-        def _foreign(self, *_: object) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-            return foreign
+    class OneOdd(TrainingKernels):
+        def distance(self, *_: object) -> NDArray[np.float64]:
+            return distance
 
-    model = OneOdd(narformer.networks, narformer.facts)
-    assert not predict(model, plan)[0].out_of_distribution
-    foreign[:] = True
+    kernels = OneOdd(narformer.training_kernels.points, narformer.training_kernels.limits)
+    model = dataclasses.replace(narformer, training_kernels=kernels)
+    (prediction,) = predict(model, plan)
+    assert prediction.kernels_out_of_distribution == tuple((distance > 1).tolist())
+    assert not prediction.out_of_distribution
+    distance[:] = 2.0
     assert predict(model, plan)[0].out_of_distribution
 
 
@@ -107,7 +138,11 @@ def test_network_without_nodes_takes_no_time(narformer: NarFormerLatency) -> Non
     assert predict(narformer, empty) == [nothing]
 
 
-def test_facts_decide_what_is_unknown(narformer: NarFormerLatency) -> None:
-    knows_all = dataclasses.replace(narformer.facts, operators_seen=("Conv", "Relu", "Softmax"))
-    (prediction,) = predict(NarFormerLatency(narformer.networks, knows_all), one_kernel_a_node(chain("Softmax")))
+def test_training_decides_what_is_unknown(narformer: NarFormerLatency) -> None:
+    graph = chain("Softmax")
+    facts = kernel_facts(one_kernel_a_node(graph))
+    kernels = fit_training_kernels([(facts.ops, encode_kernels(facts, PROFILE).values)])
+    model = dataclasses.replace(narformer, training_kernels=kernels)
+    (prediction,) = predict(model, one_kernel_a_node(graph))
     assert prediction.unknown_operators == ()
+    assert not prediction.out_of_distribution

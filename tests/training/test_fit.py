@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +14,17 @@ from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens import default
-from tvm_narcost.training import fit
-from tvm_narcost.training.fit import FittedModels, dataset_digest, family_folds, fit_models
+from tvm_narcost.training.fit import (
+    FittedModels,
+    dataset_digest,
+    family_folds,
+    fit_models,
+    hold_out,
+    judged_families,
+)
+from tvm_narcost.training.intervals import fit_interval
 from tvm_narcost.training.loop import TrainingSettings
+from tvm_narcost.zoo import CORPUS_FAMILIES
 
 BRIEF = dataclasses.replace(TrainingSettings(), epochs=2, batch=8)
 FAMILIES = ("plain", "bottleneck", "separable")
@@ -40,20 +47,43 @@ def test_facts_say_what_was_trained_on_what(fitted: FittedModels) -> None:
     facts, measured = fitted.narformer.facts, examples(FAMILIES, 7)
     assert (facts.kind, facts.schema, facts.schema_version) == ("narformer", default.NAME, default.VERSION)
     assert (facts.profile, facts.command) == ("box.onnxruntime", "narcost train")
-    assert facts.config["members"] == len(fitted.narformer.networks) == 2
+    assert facts.config["members"] == len(fitted.narformer.ensemble.networks) == 2
+    assert facts.config["trees"] is True
     assert facts.dataset == {
         "digest": dataset_digest(measured),
         "networks": 21,
         "kernels": sum(len(example.tokens) for example in measured),
         "families": sorted(FAMILIES),
     }
-    assert facts.operators_seen == ("Add", "Conv", "Relu")
-    low, high = facts.token_limits
-    tokens = np.concatenate([example.tokens for example in measured])
-    np.testing.assert_allclose(low, tokens.min(axis=0), atol=1e-4)
-    np.testing.assert_allclose(high, tokens.max(axis=0), atol=1e-4)
+    assert set(facts.distance_limits) == {"Add", "Conv", "Relu"}
     assert facts.metrics["families_held_out_mape"] > 0
-    assert facts.interval_log_ratio > 0
+
+
+def test_interval_is_calibrated_on_families_held_out(fitted: FittedModels) -> None:
+    facts, measured = fitted.narformer.facts, examples(FAMILIES, 7)
+    held_out = [
+        network for group in family_folds(sorted(FAMILIES), 2) for network in hold_out(measured, group, BRIEF, (0, 1))
+    ]
+    calibrated = fit_interval(held_out)
+    assert facts.interval == calibrated.model
+    assert facts.metrics["families_held_out_coverage"] == calibrated.coverage
+    assert facts.metrics["families_held_out_error_rank_correlation"] == calibrated.rank_correlation
+    assert facts.metrics["families_held_out_median_interval_factor"] > 1
+
+
+def test_what_is_held_out_is_not_trained_on() -> None:
+    """A graph that two families have goes with the one that is held out; what is left trains as if it were alone."""
+    measured = examples(("plain", "separable"), 4)
+    shared = dataclasses.replace(measured[0], family="separable")
+    alone = hold_out(measured, ("plain",), BRIEF, (0,))
+    assert [network.name for network in alone] == [f"plain-{seed}" for seed in range(4)]
+    assert hold_out([*measured, shared], ("plain",), BRIEF, (0,)) == alone
+
+
+def test_corpus_is_trained_on_and_never_held_out() -> None:
+    corpus = [dataclasses.replace(example, family="corpus_conv") for example in examples(("mixed",), 2)]
+    assert judged_families([*examples(("plain", "narrow"), 1), *corpus]) == ["narrow", "plain"]
+    assert "corpus_conv" in CORPUS_FAMILIES
 
 
 def test_every_step_is_told(fitted: FittedModels, steps: list[str]) -> None:
@@ -62,6 +92,7 @@ def test_every_step_is_told(fitted: FittedModels, steps: list[str]) -> None:
         "fold 2/2: without plain",
         "member 0: all families",
         "member 1: all families",
+        "trees: all families",
         "kernel-sum",
     ]
 
@@ -98,10 +129,3 @@ def test_digest_knows_the_data_and_not_its_order() -> None:
     assert dataset_digest(measured) == dataset_digest(measured[::-1])
     slower = dataclasses.replace(measured[0], latency_us=measured[0].latency_us + 1)
     assert dataset_digest([slower, *measured[1:]]) != dataset_digest(measured)
-
-
-@pytest.mark.parametrize(("count", "expected"), [(1, 1), (9, 9), (19, 18), (99, 90), (1000, 901)])
-def test_interval_covers_nine_of_ten_new_networks(count: int, expected: int) -> None:
-    """Split-conformal: the smallest error that at least 90 % of count + 1 exchangeable ones stay under."""
-    errors = np.random.default_rng(0).permutation(np.arange(1, count + 1, dtype=float))
-    assert fit._quantile(errors) == expected

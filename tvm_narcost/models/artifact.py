@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_narcost.errors import ArtifactError
+from tvm_narcost.models.interval import IntervalModel, interval_from_json
 
 __all__ = ["FORMAT_VERSION", "ArtifactFacts", "read_artifact", "read_document", "write_artifact", "write_whole"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FACTS = "artifact.json"
 _WEIGHTS = "model.safetensors"
 _MAX_FACTS_BYTES = 4 * 2**20
 _MAX_WEIGHTS_BYTES = 2**30
-_LARGEST_LOG_RATIO = 100.0  # exp of it is still a float, and no device is that unpredictable
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class ArtifactFacts:
         config: sizes of the model, as its config dataclass names them.
         dataset: digest and facts of the data it was trained on.
         metrics: figures on held-out data, by name.
-        interval_log_ratio: 90 % of held-out predictions fall within exp(+-this) of the measured latency.
-        operators_seen: operators that training met; any other is unknown to the model.
-        token_limits: lowest and highest value of each token column in training.
+        interval: what the prediction is expected to err by, calibrated on families held out.
+        distance_limits: for each operator that training met, how far from the kernels kept of it those in training
+            lie; any other operator is unknown to the model.
         command: what trained it.
         narcost_version: which narcost.
         created: UTC, ISO 8601.
@@ -52,9 +52,8 @@ class ArtifactFacts:
     config: Mapping[str, Any]
     dataset: Mapping[str, Any]
     metrics: Mapping[str, float]
-    interval_log_ratio: float
-    operators_seen: tuple[str, ...]
-    token_limits: tuple[tuple[float, ...], tuple[float, ...]]
+    interval: IntervalModel
+    distance_limits: Mapping[str, float]
     command: str
     narcost_version: str
     created: str
@@ -132,26 +131,14 @@ def _facts(document: Mapping[str, Any]) -> ArtifactFacts:
     for name in ("kind", "schema", "profile", "command", "narcost_version", "created"):
         if not isinstance(document[name], str):
             raise ValueError(f"{name} {document[name]!r} is no text")
-    for name in ("config", "dataset", "metrics"):
+    for name in ("config", "dataset", "metrics", "distance_limits"):
         if not isinstance(document[name], dict):
             raise ValueError(f"{name} is no object")
-    operators = document["operators_seen"]
-    if not (isinstance(operators, list) and all(isinstance(name, str) for name in operators)):
-        raise ValueError("operators_seen is no list of names")
-    low, high = (tuple(float(value) for value in limit) for limit in document["token_limits"])
-    if len(low) != len(high) or not all(map(math.isfinite, (*low, *high))):
-        raise ValueError("token_limits are not two lists of one length of finite numbers")
-    interval = float(document["interval_log_ratio"])
-    if not 0 <= interval <= _LARGEST_LOG_RATIO:
-        raise ValueError(f"interval_log_ratio {interval} is not from 0 to {_LARGEST_LOG_RATIO}")
-    return ArtifactFacts(
-        **{
-            **document,
-            "operators_seen": tuple(operators),
-            "token_limits": (low, high),
-            "interval_log_ratio": interval,
-        }
-    )
+    limits = {operator: float(limit) for operator, limit in document["distance_limits"].items()}
+    if not all(math.isfinite(limit) and limit > 0 for limit in limits.values()):
+        raise ValueError(f"distance_limits {limits} are not all finite and positive")
+    interval = interval_from_json(document["interval"])
+    return ArtifactFacts(**{**document, "interval": interval, "distance_limits": limits})
 
 
 def _read_weights(path: Path) -> dict[str, NDArray[Any]]:

@@ -1,5 +1,6 @@
 """The ``default`` NAR-Former as a LatencyModel: plans in, milliseconds with their breakdown out."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,80 +15,76 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError
-from tvm_narcost.models.artifact import ArtifactFacts, read_artifact, write_artifact
+from tvm_narcost.models.artifact import ArtifactFacts, read_artifact, read_document, write_artifact, write_whole
+from tvm_narcost.models.estimate import Estimate, estimate_networks
+from tvm_narcost.models.kernel_ensemble import TREE_COLUMNS, KernelEnsemble
 from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.training_kernels import COLUMNS, TrainingKernels
+from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens import default
-from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
+from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.tokens.roofline import roofline
-from tvm_narcost.tokens.sequence import TokenBatch, pad_tokens
 
 __all__ = ["NarFormerLatency"]
 
 _WHOLE = ("mean", "scale")  # what tokens are standardised with is stored in full precision
-_FOREIGN_SHARE = 0.05  # of the predicted time in kernels unlike training, above which a network is flagged
+_KERNELS = "training"  # stands where a member's number stands in the names of the weights
+_TREES = "trees.json"
+_MAX_TREES_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class _EncodedPlan:
+    """A plan as :class:`tvm_narcost.models.estimate.Encoded`."""
+
+    operators: tuple[str, ...]
+    tokens: NDArray[np.float32]
+    roofline_us: NDArray[np.float64]
+    yardstick_us: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class NarFormerLatency:
-    """Several NAR-Formers that were trained alike from different seeds; their mean logarithm is the prediction."""
+    """An ensemble with the kernels that it was trained on and what it was found to err by."""
 
-    networks: tuple[NarFormer, ...]
+    ensemble: KernelEnsemble
+    training_kernels: TrainingKernels
     facts: ArtifactFacts
 
     def predict(
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
     ) -> list[Prediction]:
         """See :class:`tvm_narcost.predictor.LatencyModel`; ``graphs`` are not needed."""
-        if not plans:
-            return []
-        described = [kernel_facts(plan) for plan in plans]
-        tokens = [default.encode_kernels(facts, profile).values for facts in described]
-        logs = self._log_efficiency(pad_tokens(tokens)) if any(map(len, tokens)) else np.zeros((len(plans), 0))
-        return [
-            self._prediction(plan, facts, values, roofline(facts, profile).yardstick_us * np.exp(log[: len(values)]))
-            for plan, facts, values, log in zip(plans, described, tokens, logs, strict=True)
-        ]
+        encoded = [_encode(plan, profile) for plan in plans]
+        estimates = estimate_networks(self.ensemble, self.training_kernels, encoded)
+        return [self._prediction(*found) for found in zip(plans, encoded, estimates, strict=True)]
 
-    def _log_efficiency(self, batch: TokenBatch) -> NDArray[np.float64]:
-        tokens, mask = torch.from_numpy(batch.values), torch.from_numpy(batch.mask)
-        with torch.inference_mode():
-            total = sum((network(tokens, mask) for network in self.networks), start=torch.zeros(()))
-        mean: NDArray[np.float64] = (total / len(self.networks)).double().numpy()
-        return mean
-
-    def _prediction(
-        self, plan: FusionPlan, facts: KernelFacts, tokens: NDArray[np.float32], kernels_us: NDArray[np.float64]
-    ) -> Prediction:
-        latency_ms = float(kernels_us.sum()) / 1e3
-        spread = math.exp(self.facts.interval_log_ratio)
-        unknown = tuple(sorted(set(facts.ops) - set(self.facts.operators_seen)))
-        foreign = self._foreign(tokens)
-        share = float(kernels_us[foreign].sum() / kernels_us.sum()) if len(kernels_us) else 0.0
+    def _prediction(self, plan: FusionPlan, encoded: _EncodedPlan, estimate: Estimate) -> Prediction:
+        latency_ms = float(estimate.kernels_us.sum()) / 1e3
+        spread = math.exp(self.facts.interval.log_ratio(estimate.signs))
         return Prediction(
             latency_ms=latency_ms,
             interval_ms=(latency_ms / spread, latency_ms * spread),
-            kernels_ms=tuple(float(value) / 1e3 for value in kernels_us),
+            kernels_ms=tuple((estimate.kernels_us / 1e3).tolist()),
             planner=plan.planner,
-            out_of_distribution=bool(unknown) or share > _FOREIGN_SHARE,
-            unknown_operators=unknown,
+            out_of_distribution=estimate.out_of_distribution,
+            unknown_operators=tuple(sorted(set(encoded.operators) - set(self.training_kernels.limits))),
+            kernels_out_of_distribution=tuple(estimate.far.tolist()),
         )
-
-    def _foreign(self, tokens: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """[kernels] true where a kernel's token leaves the range that training saw."""
-        low, high = (np.array(limit, np.float32) for limit in self.facts.token_limits)
-        # Columns are logarithms to base 2 or flags: half a unit more than training saw is 40 % more of a quantity.
-        outside: NDArray[np.bool_] = np.any((tokens < low - 0.5) | (tokens > high + 0.5), axis=1)
-        return outside
 
     def save(self, folder: Path) -> None:
         """Write the artifact; weights in half precision, which moves a prediction by about a thousandth."""
-        weights = {
+        weights: dict[str, NDArray[Any]] = {
             f"{member}.{name}": value.numpy() if name in _WHOLE else value.half().numpy()
-            for member, network in enumerate(self.networks)
+            for member, network in enumerate(self.ensemble.networks)
             for name, value in network.state_dict().items()
         }
+        weights |= {f"{_KERNELS}.{operator}": points for operator, points in self.training_kernels.points.items()}
         write_artifact(folder, self.facts, weights)
+        if self.ensemble.trees is not None:
+            document = {"schema": default.NAME, "schema_version": default.VERSION, **self.ensemble.trees.to_json()}
+            write_whole(folder / _TREES, json.dumps(document, separators=(",", ":")).encode())
 
     @classmethod
     def open(cls, folder: Path) -> "NarFormerLatency":
@@ -103,27 +100,76 @@ class NarFormerLatency:
                 f"expected narformer on {default.NAME} {default.VERSION}; train it again or install its narcost"
             )
         try:
-            networks = _build(facts, weights)
+            training_kernels = _training_kernels(facts, weights)
+            networks = _networks(facts, weights)
+            trees = _read_trees(folder / _TREES) if _with_trees(facts) else None
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             reason = " ".join(str(error).split())
             raise ArtifactError(
                 f"artifact {folder}: weights do not fit its config ({reason}); copy or train it again"
             ) from error
-        return cls(networks, facts)
+        return cls(KernelEnsemble(networks, trees), training_kernels, facts)
 
     @staticmethod
-    def config_facts(config: NarFormerConfig, members: int) -> dict[str, object]:
+    def config_facts(ensemble: KernelEnsemble) -> dict[str, object]:
         """The config as an artifact keeps it, and as JSON gives it back."""
-        return {**asdict(config), "fusion_queries": list(config.fusion_queries), "members": members}
+        config = ensemble.networks[0].config
+        return {
+            **asdict(config),
+            "fusion_queries": list(config.fusion_queries),
+            "members": len(ensemble.networks),
+            "trees": ensemble.trees is not None,
+        }
 
 
-def _build(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tuple[NarFormer, ...]:
+def _encode(plan: FusionPlan, profile: HardwareProfile) -> _EncodedPlan:
+    facts = kernel_facts(plan)
+    bounds = roofline(facts, profile)
+    tokens = default.encode_kernels(facts, profile).values
+    return _EncodedPlan(facts.ops, tokens, bounds.total_us, bounds.yardstick_us)
+
+
+def _training_kernels(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> TrainingKernels:
+    prefix = f"{_KERNELS}."
+    points = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    if set(points) != set(facts.distance_limits):
+        raise ValueError(f"kernels of operators {sorted(points)}, expected {sorted(facts.distance_limits)}")
+    for operator, value in points.items():
+        if value.dtype != np.float16 or value.ndim != 2 or value.shape[1] != len(COLUMNS) or not len(value):
+            raise ValueError(
+                f"kernels of {operator} are {value.dtype} {list(value.shape)}, expected float16 [some, {len(COLUMNS)}]"
+            )
+    return TrainingKernels(points, facts.distance_limits)
+
+
+def _with_trees(facts: ArtifactFacts) -> bool:
+    found = facts.config["trees"]
+    if not isinstance(found, bool):
+        raise ValueError(f"trees {found!r}, expected true or false")
+    return found
+
+
+def _read_trees(path: Path) -> BoostedTrees:
+    document = read_document(path, _MAX_TREES_BYTES)
+    schema = document.pop("schema", None), document.pop("schema_version", None)
+    if schema != (default.NAME, default.VERSION):
+        raise ValueError(f"{path.name} on schema {schema}, expected {default.NAME} {default.VERSION}")
+    trees = BoostedTrees.from_json(document)
+    if trees.columns != TREE_COLUMNS:
+        raise ValueError(f"{path.name} over {trees.columns} columns, expected {TREE_COLUMNS}")
+    return trees
+
+
+def _networks(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tuple[NarFormer, ...]:
     """The networks of an artifact; any of a dozen exceptions when its parts do not belong together."""
     sizes = {**facts.config, "fusion_queries": tuple(facts.config["fusion_queries"])}
     members = sizes.pop("members")
+    sizes.pop("trees")
     states: dict[str, dict[str, torch.Tensor]] = {}
     for name, value in weights.items():
         prefix, _, own_name = name.partition(".")
+        if prefix == _KERNELS:
+            continue
         expected = np.float32 if own_name in _WHOLE else np.float16
         if value.dtype != expected:
             raise ValueError(f"{name} is {value.dtype}, expected {np.dtype(expected)}")
@@ -131,14 +177,12 @@ def _build(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tuple[N
     if set(states) != set(map(str, range(len(states)))) or len(states) != members:
         raise ValueError(f"weights of members {sorted(states)}, expected {members}")
     config = NarFormerConfig(**sizes)
-    width = len(facts.token_limits[0])
-    if not config.output == "kernels" or not config.token_width == width == default.WIDTH:
+    if config.output != "kernels" or config.token_width != default.WIDTH:
         raise ValueError(
-            f"{config.output} from tokens {config.token_width} wide with limits {width} wide, expected kernels from "
-            f"tokens {default.WIDTH} wide"
+            f"{config.output} from tokens {config.token_width} wide, expected kernels from {default.WIDTH} wide"
         )
     # Sizes out of a corrupt file must not allocate what the file has no weights for.
-    blocks = config.encoder_blocks + 3 * len(config.fusion_queries)
+    blocks = config.encoder_blocks + 3 * len(config.fusion_queries) * (config.pooling == "fusion")
     fewest = blocks * (4 + 2 * config.feed_forward_ratio) * config.model_width**2
     networks = []
     for member in range(members):

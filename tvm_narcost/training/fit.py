@@ -1,31 +1,35 @@
 """From measured networks to an artifact: the members, what they err by on families held out, and the facts."""
 
 import hashlib
+import math
 import shutil
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tvm_narcost import __version__
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.artifact import FORMAT_VERSION, ArtifactFacts
 from tvm_narcost.models.flops import FlopsModel, fit_flops
+from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
-from tvm_narcost.models.narformer import NarFormer
 from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.models.training_kernels import TrainingKernels, fit_training_kernels
 from tvm_narcost.tokens import default
+from tvm_narcost.training.ensemble import train_ensemble
 from tvm_narcost.training.evaluate import fit_kernel_sum_to, measured_ms
 from tvm_narcost.training.examples import Example
-from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, predict_us, train_network
+from tvm_narcost.training.intervals import CalibratedInterval, HeldOut, fit_interval, predict_held_out
+from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.metrics import compute_metrics
+from tvm_narcost.zoo import CORPUS_FAMILIES
 
-__all__ = ["FittedModels", "dataset_digest", "family_folds", "fit_models"]
+__all__ = [
+    "FittedModels", "dataset_digest", "family_folds", "fit_models", "hold_out", "judged_families", "known_kernels",
+]  # fmt: skip
 
-COVERAGE = 0.90
 _FEWEST_NETWORKS = 20
 
 
@@ -61,46 +65,64 @@ def fit_models(
     command: str = "",
     progress: Callable[[str], None] = lambda step: None,
 ) -> FittedModels:
-    """Train one member a seed on everything, and say from held-out families how far off to expect it.
+    """Train an ensemble on everything, and say from held-out families how far off to expect it.
 
-    Each of ``folds`` groups of families is held out once while one member is trained on the rest; the 90 % quantile of
-    its errors there is the interval. The final members see all families.
+    Each of ``folds`` groups of families is held out once while an ensemble of as many members is trained on the rest;
+    the interval is calibrated on its predictions there. The final members see all families. Families of the kernel
+    corpus are no networks that anybody asks about: they are trained on and never held out.
 
     Raises:
         TrainingError: too few networks, or of one family only.
     """
-    families = sorted({example.family for example in examples})
+    families = judged_families(examples)
     if len(examples) < _FEWEST_NETWORKS or len(families) < 2:
         raise TrainingError(
             f"training: got {len(examples)} stable networks of families {families}, expected at least "
             f"{_FEWEST_NETWORKS} of two families or more; measure some with `narcost profile --zoo all`"
         )
     settings = settings or TrainingSettings()
-    held_out: list[tuple[float, float]] = []
+    held_out: list[HeldOut] = []
     groups = family_folds(families, folds)
     for number, group in enumerate(groups):
         progress(f"fold {number + 1}/{len(groups)}: without {', '.join(group)}")
-        rest = [example for example in examples if example.family not in group]
-        test = [example for example in examples if example.family in group]
-        network = train_network(rest, settings, seeds[0])
-        predicted_ms = [float(kernels_us.sum()) / 1e3 for kernels_us in predict_us([network], test)]
-        held_out += zip(predicted_ms, measured_ms(test), strict=True)
-    members = []
-    for seed in seeds:
-        progress(f"member {seed}: all families")
-        members.append(_as_stored(train_network(examples, settings, seed)))
+        held_out += hold_out(examples, group, settings, seeds)
+    ensemble = _as_stored(
+        train_ensemble(examples, settings, seeds, progress=lambda step: progress(f"{step}: all families"))
+    )
     progress("kernel-sum")
     kernel_sum = fit_kernel_sum_to(examples, seeds[0])
-    facts = _facts(examples, profile_id, len(seeds), held_out, command)
+    training_kernels = known_kernels(examples)
+    facts = _facts(examples, profile_id, ensemble, training_kernels, held_out, command)
     flops = fit_flops([example.graph for example in examples], measured_ms(examples))
-    return FittedModels(NarFormerLatency(tuple(members), facts), kernel_sum, flops)
+    return FittedModels(NarFormerLatency(ensemble, training_kernels, facts), kernel_sum, flops)
 
 
-def _as_stored(network: NarFormer) -> NarFormer:
-    """The network as its artifact will give it back: weights in half precision."""
-    for weight in network.parameters():
-        weight.data = weight.data.half().float()
-    return network
+def judged_families(examples: Sequence[Example]) -> list[str]:
+    """Families that may be held out: all but those of the kernel corpus, sorted."""
+    return sorted({example.family for example in examples} - set(CORPUS_FAMILIES))
+
+
+def hold_out(
+    examples: Sequence[Example], families: Collection[str], settings: TrainingSettings, seeds: Sequence[int]
+) -> list[HeldOut]:
+    """Train without ``families`` and without any graph of theirs that another family has too, and predict them."""
+    test = [example for example in examples if example.family in families]
+    theirs = {example.graph.structural_hash() for example in test}
+    rest = [example for example in examples if example.graph.structural_hash() not in theirs]
+    return predict_held_out(_as_stored(train_ensemble(rest, settings, seeds)), known_kernels(rest), test)
+
+
+def known_kernels(examples: Sequence[Example]) -> TrainingKernels:
+    """Kernels that stand for those of ``examples``."""
+    return fit_training_kernels([(example.operators, example.tokens) for example in examples])
+
+
+def _as_stored(ensemble: KernelEnsemble) -> KernelEnsemble:
+    """The ensemble as its artifact will give it back: the networks' weights in half precision."""
+    for network in ensemble.networks:
+        for weight in network.parameters():
+            weight.data = weight.data.half().float()
+    return ensemble
 
 
 def family_folds(families: Sequence[str], folds: int) -> list[tuple[str, ...]]:
@@ -112,48 +134,47 @@ def family_folds(families: Sequence[str], folds: int) -> list[tuple[str, ...]]:
 def _facts(
     examples: Sequence[Example],
     profile_id: str,
-    members: int,
-    held_out: Sequence[tuple[float, float]],
+    ensemble: KernelEnsemble,
+    training_kernels: TrainingKernels,
+    held_out: Sequence[HeldOut],
     command: str,
 ) -> ArtifactFacts:
-    predicted, measured = zip(*held_out, strict=True)
-    figures = compute_metrics(predicted, measured)
-    tokens = np.concatenate([example.tokens for example in examples])
+    interval = fit_interval(held_out)
     return ArtifactFacts(
         format_version=FORMAT_VERSION,
         kind="narformer",
         schema=default.NAME,
         schema_version=default.VERSION,
         profile=profile_id,
-        config=NarFormerLatency.config_facts(DEFAULT_CONFIG, members),
+        config=NarFormerLatency.config_facts(ensemble),
         dataset={
             "digest": dataset_digest(examples),
             "networks": len(examples),
-            "kernels": len(tokens),
+            "kernels": sum(len(example.tokens) for example in examples),
             "families": sorted({example.family for example in examples}),
         },
-        metrics={
-            "families_held_out_mape": figures.mape,
-            "families_held_out_acc_10": figures.acc_10,
-            "families_held_out_kendall_tau": figures.kendall_tau,
-        },
-        interval_log_ratio=_quantile(np.abs(np.log(np.array(predicted) / np.array(measured)))),
-        operators_seen=tuple(sorted({op for example in examples for op in example.operators})),
-        token_limits=(_rounded(tokens.min(axis=0)), _rounded(tokens.max(axis=0))),
+        metrics=_held_out_metrics(held_out, interval),
+        interval=interval.model,
+        distance_limits=training_kernels.limits,
         command=command,
         narcost_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _quantile(errors: NDArray[np.float64]) -> float:
-    """Split-conformal quantile: the error that COVERAGE of the next networks stay under (Vovk et al., 2005)."""
-    rank = min(int(np.ceil((len(errors) + 1) * COVERAGE)), len(errors))
-    return float(np.sort(errors)[rank - 1])
-
-
-def _rounded(limit: NDArray[np.float32]) -> tuple[float, ...]:
-    return tuple(round(float(value), 4) for value in limit)
+def _held_out_metrics(held_out: Sequence[HeldOut], interval: CalibratedInterval) -> dict[str, float]:
+    figures = compute_metrics(
+        [network.predicted_ms for network in held_out], [network.measured_ms for network in held_out]
+    )
+    factors = [math.exp(interval.model.log_ratio(network.signs)) for network in held_out]
+    return {
+        "families_held_out_mape": figures.mape,
+        "families_held_out_acc_10": figures.acc_10,
+        "families_held_out_kendall_tau": figures.kendall_tau,
+        "families_held_out_coverage": interval.coverage,
+        "families_held_out_median_interval_factor": statistics.median(factors),
+        "families_held_out_error_rank_correlation": interval.rank_correlation,
+    }
 
 
 def dataset_digest(examples: Sequence[Example]) -> str:

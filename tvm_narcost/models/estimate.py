@@ -1,0 +1,89 @@
+"""Estimate: what an ensemble says of one encoded network, with the signs of how far to trust it.
+
+Prediction and calibration both go through here, so that an interval is calibrated on what it is later given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_narcost.models.interval import ErrorSigns, error_signs
+from tvm_narcost.models.kernel_ensemble import KernelEnsemble
+from tvm_narcost.models.training_kernels import TrainingKernels
+
+__all__ = ["FAR_SHARE", "Encoded", "Estimate", "estimate_networks"]
+
+FAR_SHARE = 0.05
+"""A network with more of its predicted time than this in kernels unlike those in training is flagged."""
+
+
+class Encoded(Protocol):
+    """A network as the models see it; ``training.examples.Example`` is one."""
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Of each kernel."""
+        ...
+
+    @property
+    def tokens(self) -> NDArray[np.float32]:
+        """Schema ``default``, [kernels, default.WIDTH]."""
+        ...
+
+    @property
+    def roofline_us(self) -> NDArray[np.float64]:
+        """The bound, [kernels]."""
+        ...
+
+    @property
+    def yardstick_us(self) -> NDArray[np.float64]:
+        """What the learned times are a multiple of, [kernels]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One network, predicted.
+
+    Attributes:
+        kernels_us: predicted time of each kernel, microseconds, [kernels].
+        distance: of each kernel from those in training, see :meth:`TrainingKernels.distance`, [kernels].
+        signs: of how large the error may be.
+    """
+
+    kernels_us: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    signs: ErrorSigns
+
+    @property
+    def far(self) -> NDArray[np.bool_]:
+        """Which kernels are unlike those in training, [kernels]."""
+        far: NDArray[np.bool_] = self.distance > 1.0
+        return far
+
+    @property
+    def out_of_distribution(self) -> bool:
+        """An operator is unknown, or too much of the time lies in kernels unlike those in training."""
+        return bool(np.isinf(self.distance).any()) or self.signs.far_share > FAR_SHARE
+
+
+def estimate_networks(
+    ensemble: KernelEnsemble, training_kernels: TrainingKernels, networks: Sequence[Encoded]
+) -> list[Estimate]:
+    """Predict networks; they are padded to the longest of them."""
+    estimates = []
+    for network, logs in zip(networks, ensemble.member_logs([found.tokens for found in networks]), strict=True):
+        opinions = _opinions(ensemble, logs)
+        kernels_us = network.yardstick_us * np.exp(opinions.mean(axis=0))
+        distance = training_kernels.distance(network.operators, network.tokens)
+        signs = error_signs(kernels_us, network.roofline_us, opinions, distance > 1.0)
+        estimates.append(Estimate(kernels_us, distance, signs))
+    return estimates
+
+
+def _opinions(ensemble: KernelEnsemble, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Members' logarithms [members, kernels] -> those that count alike: all networks together, and the trees."""
+    return logs if ensemble.trees is None else np.stack([logs[:-1].mean(axis=0), logs[-1]])
