@@ -1,5 +1,8 @@
 """Leave-one-family-out accuracy of every predictor, over seeds: bench/results/accuracy.json.
 
+``--predictors`` takes ablations too (training/ablations.py), by name, and ``--families others`` all zoo families that
+are neither NNLQP's nor of the corpus.
+
 Each (predictor, family, seed) is fitted without any network of that family; its result is appended to a scratch file,
 so that a stopped run goes on where it was.
 """
@@ -17,12 +20,14 @@ from typing import Any
 from bench.facts import write_result
 from hardware_profiles import load_profile
 from tvm_narcost.database.dataset import read_dataset
+from tvm_narcost.training.ablations import ABLATIONS
 from tvm_narcost.training.evaluate import PREDICTORS, leave_one_family_out
 from tvm_narcost.training.examples import Example, encode_records
-from tvm_narcost.zoo import NNLQP_FAMILIES
+from tvm_narcost.zoo import CORPUS_FAMILIES, FAMILIES, NNLQP_FAMILIES
 
 # The first three know no chance; the last takes too long for more on a CPU.
 _ONE_SEED = ("flops", "flops_bytes", "roofline", "narformer_paper")
+OTHER_FAMILIES = tuple(family for family in FAMILIES if family not in (*NNLQP_FAMILIES, *CORPUS_FAMILIES))
 _examples: list[Example] = []
 
 
@@ -40,11 +45,12 @@ def main() -> None:
     arguments = parser.parse_args()
     done = list(_read_lines(arguments.scratch))
     known = {(row["predictor"], row["family"], row["seed"]) for row in done}
+    families = OTHER_FAMILIES if arguments.families == "others" else tuple(arguments.families.split(","))
     wanted = [
         (predictor, family, seed)
         for predictor in arguments.predictors.split(",")
         for seed in range(1 if predictor in _ONE_SEED else arguments.seeds)
-        for family in arguments.families.split(",")
+        for family in families
     ]
     missing = [task for task in wanted if task not in known]
     arguments.scratch.parent.mkdir(parents=True, exist_ok=True)
@@ -79,26 +85,41 @@ def _open(dataset: Path, profile: str) -> None:
 
 
 def _one(predictor: str, family: str, seed: int, profile: str) -> dict[str, Any]:
-    result = asdict(leave_one_family_out(_examples, predictor, family, seed, load_profile(profile)))
+    fit = {**PREDICTORS, **ABLATIONS}[predictor]
+    result = asdict(leave_one_family_out(_examples, predictor, family, seed, load_profile(profile), fit))
     for name in ("predicted_ms", "measured_ms"):
         result[name] = [round(value, 4) for value in result[name]]
     return result
 
 
 def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """For each predictor: MAPE a family as mean and spread over seeds, and the mean over families a seed."""
-    table: dict[str, dict[str, list[float]]] = {}
-    seeds: dict[str, dict[int, list[float]]] = {}
+    """For each predictor: figures a family as mean and spread over seeds, and the mean over families a seed.
+
+    ``average`` has the MAPE, ``acc_10`` and ``kendall_tau`` the same for those, and ``worst`` names the family of the
+    highest mean MAPE.
+    """
+    grouped: dict[str, dict[str, dict[int, dict[str, float]]]] = {}
     for row in rows:
-        mape = row["metrics"]["mape"]
-        table.setdefault(row["predictor"], {}).setdefault(row["family"], []).append(mape)
-        seeds.setdefault(row["predictor"], {}).setdefault(row["seed"], []).append(mape)
+        grouped.setdefault(row["predictor"], {}).setdefault(row["family"], {})[row["seed"]] = row["metrics"]
+    return {predictor: _summary(families) for predictor, families in grouped.items()}
+
+
+def _summary(families: dict[str, dict[int, dict[str, float]]]) -> dict[str, Any]:
+    """``families``: family -> seed -> metrics. A seed counts in the averages when every family was run with it."""
+    complete = sorted(set.intersection(*(set(seeds) for seeds in families.values())))
+    figures = {
+        family: _spread([metrics["mape"] for metrics in seeds.values()]) for family, seeds in sorted(families.items())
+    }
+
+    def over_families(name: str) -> list[float]:
+        return [mean(seeds[seed][name] for seeds in families.values()) for seed in complete]
+
     return {
-        predictor: {
-            "families": {family: _spread(values) for family, values in sorted(families.items())},
-            "average": _spread([mean(values) for values in seeds[predictor].values()]),
-        }
-        for predictor, families in table.items()
+        "families": figures,
+        "average": _spread(over_families("mape")),
+        "acc_10": round(mean(over_families("acc_10")), 2),
+        "kendall_tau": round(mean(over_families("kendall_tau")), 4),
+        "worst": max(figures, key=lambda family: figures[family]["mape_mean"]),
     }
 
 

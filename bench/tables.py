@@ -48,7 +48,9 @@ def _accuracy() -> str:
         [family, *(cell(summary[predictor]["families"].get(family)) for predictor in predictors)] for family in families
     ]
     average = ["**average**", *(f"**{cell(summary[predictor]['average'])}**" for predictor in predictors)]
-    return _markdown(["family held out", *predictors], [*rows, average])
+    within = ["within 10 %", *(f"{summary[predictor]['acc_10']:.0f} %" for predictor in predictors)]
+    ranked = ["Kendall's tau", *(f"{summary[predictor]['kendall_tau']:.3f}" for predictor in predictors)]
+    return _markdown(["family held out", *predictors], [*rows, average, within, ranked])
 
 
 def _light() -> str:

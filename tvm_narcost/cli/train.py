@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="folder of the artifact (default: where `narcost predict` looks first)"
     )
     parser.add_argument(
-        "--members", type=_positive, default=2, metavar="N", help="networks in the ensemble (default: %(default)s)"
+        "--members", type=_positive, default=1, metavar="N", help="networks in the ensemble (default: %(default)s)"
     )
     parser.add_argument(
         "--epochs", type=_positive, metavar="N", help="passes over the data (default: as for the shipped one)"

@@ -11,14 +11,18 @@ from tvm_narcost.models.flops import fit_flops
 from tvm_narcost.models.flops_bytes import fit_flops_bytes
 from tvm_narcost.models.kernel_sum import KernelSum, fit_kernel_sum
 from tvm_narcost.tokens.paper import PaperTokens, encode_graph
+from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.graph_predictors import predict_narformer_v2, predict_nn_former, predict_nnlp
-from tvm_narcost.training.loop import TrainingSettings, predict_us, train_network
+from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.metrics import Metrics, compute_metrics
 from tvm_narcost.training.paper_loop import PaperSettings, train_paper_network
 from tvm_narcost.training.splits import Split, leave_family_out
 
 __all__ = ["PREDICTORS", "FamilyResult", "fit_kernel_sum_to", "leave_one_family_out", "measured_ms"]
+
+Predictor = Callable[[Split[Example], HardwareProfile, int], list[float]]
+"""Fits on a split with a seed; predicted milliseconds of the split's test networks."""
 
 _VALIDATION = 0.05
 _FEWEST_NETWORKS = 2  # that a line can be fitted to
@@ -77,8 +81,8 @@ def _kernel_sum(split: Split[Example], profile: HardwareProfile, seed: int) -> l
 
 
 def _narformer(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    network = train_network(split.train, TrainingSettings(), seed)
-    return [float(kernels_us.sum()) / 1e3 for kernels_us in predict_us([network], split.test)]
+    ensemble = train_ensemble(split.train, TrainingSettings(), (seed,))
+    return [float(kernels_us.sum()) / 1e3 for kernels_us in ensemble_us(ensemble, split.test)]
 
 
 def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
@@ -89,7 +93,7 @@ def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int)
     return [model.latency_ms(encode_graph(example.graph)) for example in split.test]
 
 
-PREDICTORS: Mapping[str, Callable[[Split[Example], HardwareProfile, int], list[float]]] = {
+PREDICTORS: Mapping[str, Predictor] = {
     "flops": _flops,
     "flops_bytes": _flops_bytes,
     "roofline": _roofline,
@@ -103,9 +107,16 @@ PREDICTORS: Mapping[str, Callable[[Split[Example], HardwareProfile, int], list[f
 
 
 def leave_one_family_out(
-    examples: Sequence[Example], predictor: str, family: str, seed: int, profile: HardwareProfile
+    examples: Sequence[Example],
+    predictor: str,
+    family: str,
+    seed: int,
+    profile: HardwareProfile,
+    fit: Predictor | None = None,
 ) -> FamilyResult:
     """Train ``predictor`` on all families but one, judge it on that one.
+
+    ``fit`` is what fits and predicts; None for the one of that name in :data:`PREDICTORS`.
 
     Raises:
         TrainingError: no network of that family, or too few of others.
@@ -116,6 +127,6 @@ def leave_one_family_out(
             f"family {family!r}: {len(split.train)} networks of other families to train on, expected at least "
             f"{_FEWEST_NETWORKS}; measure more with `narcost profile --zoo all`"
         )
-    predicted = PREDICTORS[predictor](split, profile, seed)
+    predicted = (fit or PREDICTORS[predictor])(split, profile, seed)
     truth = measured_ms(split.test)
     return FamilyResult(predictor, family, seed, compute_metrics(predicted, truth), tuple(predicted), tuple(truth))
