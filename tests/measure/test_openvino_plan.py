@@ -75,6 +75,27 @@ def test_a_reorder_that_moves_nothing_gives_its_time_to_its_reader() -> None:
     assert kernels(planned) == [("Conv Relu", ("conv", "copied"))]
 
 
+def test_a_reorder_that_cancels_a_transpose_gives_its_time_to_its_reader() -> None:
+    network = graph(("Conv", (X, W)), ("Transpose", (Edge(0),)), ("Softmax", (Edge(1),)))
+    planned = plan(
+        network,
+        node("conv", "Convolution", ["x"], (0,)),
+        node("conv_acdb_abcd_fake", "Reorder", ["conv"], layout="abcd"),
+        node("soft", "Softmax", ["conv_acdb_abcd_fake"], (2,)),
+    )
+    assert kernels(planned) == [("Conv", ("conv",)), ("Transpose Softmax", ("soft", "conv_acdb_abcd_fake"))]
+
+
+def test_a_transpose_put_before_a_product_is_a_part_of_it() -> None:
+    network = graph(("MatMul", (X, W)), ("Add", (Edge(0), W)))
+    planned = plan(
+        network,
+        node("a.0/transpose_a", "Transpose", ["x"], (0,), primitive="unknown_f32"),
+        node("fc", "FullyConnected", ["a.0/transpose_a"], (1,)),
+    )
+    assert kernels(planned) == [("MatMul Add", ("fc", "a.0/transpose_a"))]
+
+
 def test_an_operator_without_a_trace_joins_what_alone_reads_it() -> None:
     network = graph(("MatMul", (X, W)), ("Add", (Edge(0), W)), ("Softmax", (Edge(1),)))
     planned = plan(network, node("fc", "FullyConnected", ["x"], (1,)), node("soft", "Softmax", ["fc"], (2,)))

@@ -29,6 +29,7 @@ __all__ = ["OpenVinoPlan", "plan_nodes"]
 
 _OUTSIDE = ("Input", "Const", "Output", "Result")
 _IN_PLACE = "unknown"
+_MERGED = "_fake"  # a Reorder that together with a Transpose moves nothing, or all at once
 _ELEMENTWISE = ("activation", "elementwise", "normalization")
 _WEIGHTED = ("convolution", "matmul")
 
@@ -146,6 +147,8 @@ class _Groups:
         claims: dict[int, list[tuple[bool, int, int]]] = {}
         for place, node in enumerate(running):
             for operator, direct in (operator_of[origin] for origin in node.origins if origin in operator_of):
+                if node.kind == "Transpose" and graph.nodes[operator].op != "Transpose":
+                    continue  # put before a product, and named after it
                 claims.setdefault(operator, []).append((not direct, len(self._operators[place]), place))
         for operator, found in claims.items():
             *_, home = min(found)  # the node that does least besides
@@ -226,8 +229,7 @@ class _Groups:
 
     def _insert(self, node: ExecutedNode, flow: _Flow) -> bool:
         """Put a Reorder that moves data on the edge that it stands on; False where there is none such."""
-        before = flow.layout_before(node)
-        if not moves(node.shape, before, node.layout):
+        if node.name.endswith(_MERGED) or not moves(node.shape, flow.layout_before(node), node.layout):
             return False
         writer = flow.writer(node)
         readers = list(flow.readers(node))
