@@ -14,7 +14,9 @@ from tvm_narcost.training.ensemble import ensemble_us, fit_context_trees
 
 @pytest.fixture(scope="module")
 def ensemble() -> KernelEnsemble:
-    return KernelEnsemble(untrained_narformer().ensemble.networks, fit_context_trees(examples(("plain", "separable"), 10), 0))
+    return KernelEnsemble(
+        untrained_narformer().ensemble.networks, fit_context_trees(examples(("plain", "separable"), 10), 0)
+    )
 
 
 def test_the_mean_over_members_counts(ensemble: KernelEnsemble) -> None:
