@@ -22,6 +22,7 @@ from tvm_narcost.api import NetworkPredictor, artifact_folder, own_artifact_fold
 from tvm_narcost.errors import ArtifactError, MeasurementError, RuntimeMissingError
 from tvm_narcost.measure import calibrate
 from tvm_narcost.models.constant import ConstantModel
+from tvm_narcost.predictor import Prediction
 from tvm_narcost.training.evaluate import fit_kernel_sum_to
 
 PREDICTOR = NetworkPredictor(PROFILE, ConstantModel(4.0), ConstantModel(5.0))
@@ -113,6 +114,21 @@ def test_breakdown_names_every_kernel() -> None:
     assert sum(kernel.flops for kernel in prediction.kernels) == prediction.flops
     # Fused: the convolution's output stays inside, so input, weights and one output are moved.
     assert second.bytes == 2 * graph.nodes[0].outputs[0].bytes + graph.parameters[1][1].bytes
+
+
+def test_breakdown_points_out_kernels_unlike_training() -> None:
+    graph = member("separable", 0)
+    kernels = len(graph.nodes)
+    odd = Prediction(4.0, (4.0, 4.0), (4.0 / kernels,) * kernels, "rules", True, (), (True, *(kernels - 1) * (False,)))
+
+    class OneOdd:
+        def predict(self, *_: object) -> list[Prediction]:
+            return [odd]
+
+    told = dataclasses.replace(PREDICTOR, model=OneOdd()).predict_plan(graph, one_kernel_a_node(graph))
+    assert [kernel.out_of_distribution for kernel in told.kernels] == [True] + (kernels - 1) * [False]
+    untold = PREDICTOR.predict_plan(graph, one_kernel_a_node(graph))
+    assert not any(kernel.out_of_distribution for kernel in untold.kernels)
 
 
 def test_calibration_scales_every_figure_of_time_and_no_other() -> None:

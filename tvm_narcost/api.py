@@ -42,7 +42,7 @@ _FLOAT32_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class KernelPrediction:
-    """One kernel's part: milliseconds, share of the whole, FLOPs and bytes moved."""
+    """One kernel's part: milliseconds, share of the whole, FLOPs, bytes moved, and whether it is unlike training."""
 
     name: str
     op: str
@@ -51,6 +51,7 @@ class KernelPrediction:
     share: float
     flops: int
     bytes: int
+    out_of_distribution: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ def _breakdown(plan: FusionPlan, prediction: Prediction, factor: float) -> tuple
     facts = kernel_facts(plan)
     total = sum(prediction.kernels_ms) or 1.0
     moved = facts.column("input_bytes") + facts.column("parameter_bytes") + facts.column("output_bytes")
+    far = prediction.kernels_out_of_distribution or (False,) * len(facts)
     return tuple(
         KernelPrediction(
             name="+".join(plan.graph.nodes[index].name or plan.graph.nodes[index].op for index in members),
@@ -174,6 +176,7 @@ def _breakdown(plan: FusionPlan, prediction: Prediction, factor: float) -> tuple
             share=share_ms / total,
             flops=int(facts.column("flops")[position]),
             bytes=int(moved[position]),
+            out_of_distribution=far[position],
         )
         for position, (members, share_ms) in enumerate(zip(plan.kernels, prediction.kernels_ms, strict=False))
     )

@@ -89,7 +89,7 @@ def test_json_has_the_kernels_when_asked(predictor: FakePredictor, capsys: pytes
     assert len(document["kernels"]) == 25
     assert document["kernels"][3] == {
         "name": "conv3", "op": "Conv", "category": "convolution",
-        "predicted_ms": 3.0, "share": 0.01, "flops": 3, "bytes": 8,
+        "predicted_ms": 3.0, "share": 0.01, "flops": 3, "bytes": 8, "out_of_distribution": False,
     }  # fmt: skip
 
 
