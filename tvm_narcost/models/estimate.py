@@ -76,14 +76,8 @@ def estimate_networks(
     """Predict networks; they are padded to the longest of them."""
     estimates = []
     for network, logs in zip(networks, ensemble.member_logs([found.tokens for found in networks]), strict=True):
-        opinions = _opinions(ensemble, logs)
-        kernels_us = network.yardstick_us * np.exp(opinions.mean(axis=0))
+        kernels_us = network.yardstick_us * np.exp(logs.mean(axis=0))
         distance = training_kernels.distance(network.operators, network.tokens)
-        signs = error_signs(kernels_us, network.roofline_us, opinions, distance > 1.0)
+        signs = error_signs(kernels_us, network.roofline_us, logs, distance > 1.0)
         estimates.append(Estimate(kernels_us, distance, signs))
     return estimates
-
-
-def _opinions(ensemble: KernelEnsemble, logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Members' logarithms [members, kernels] -> those that count alike: all networks together, and the trees."""
-    return logs if ensemble.trees is None else np.stack([logs[:-1].mean(axis=0), logs[-1]])

@@ -25,7 +25,7 @@ class ErrorSigns:
 
     Attributes:
         slack: logarithm of the predicted latency over the roofline's bound. What peak and bandwidth explain is easy.
-        disagreement: logarithm of how far the ensemble's opinions on a kernel's logarithm lie apart, the mean over the
+        disagreement: logarithm of the deviation of the members' logarithms of a kernel's time, the mean over the
             predicted time.
         concentration: logarithm of the sum of squared shares of the kernels: errors of many kernels cancel.
         far_share: share of the predicted time in kernels unlike those in training.
@@ -43,7 +43,7 @@ SIGNS = tuple(field.name for field in fields(ErrorSigns))
 def error_signs(
     kernels_us: NDArray[np.float64],
     bound_us: NDArray[np.float64],
-    opinions: NDArray[np.float64],
+    member_logs: NDArray[np.float64],
     far: NDArray[np.bool_],
 ) -> ErrorSigns:
     """The signs of one network; of one without kernels all are 0.
@@ -51,7 +51,7 @@ def error_signs(
     Args:
         kernels_us: predicted time of each kernel, [kernels].
         bound_us: roofline of each kernel, [kernels].
-        opinions: logarithm of each kernel's time by each part of the ensemble, [opinions, kernels].
+        member_logs: logarithm of each kernel's time, or of the multiple of its yardstick, [members, kernels].
         far: which kernels are unlike those in training, [kernels].
     """
     if not len(kernels_us):
@@ -59,7 +59,7 @@ def error_signs(
     share = kernels_us / kernels_us.sum()
     return ErrorSigns(
         slack=float(np.log(kernels_us.sum() / bound_us.sum())),
-        disagreement=float(np.log(share @ opinions.std(axis=0) + _AGREED)),
+        disagreement=float(np.log(share @ member_logs.std(axis=0) + _AGREED)),
         concentration=float(np.log(share @ share)),
         far_share=float(share[far].sum()),
     )
