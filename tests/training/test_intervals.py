@@ -26,7 +26,8 @@ def family(
     scale = 0.1 * math.exp(spread * random.normal())
     found = []
     for _ in range(networks):
-        signs = ErrorSigns(*random.uniform(0, 2, 3), far_share=0.0)
+        slack, disagreement, concentration = random.uniform(0, 2, 3).tolist()
+        signs = ErrorSigns(slack, disagreement, concentration, far_share=0.0)
         found.append(network(name, scale * math.exp(slope * signs.slack) * random.normal(), signs))
     return found
 
