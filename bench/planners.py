@@ -1,7 +1,7 @@
-"""The planner by rules beside the runtime's own: bench/results/planners.json.
+"""The planner by rules beside the runtime's own: bench/results/planners.json, planners-openvino.json for OpenVINO.
 
 Over the light networks and some of each zoo family: kernels of both plans, and how far they agree. Two kernels agree
-when operator, layout, fused activation, fused sum and output shapes do; F1 is over the multisets of kernels. Also what
+when operators, layout, fused activation, fused sum and output shapes do; F1 is over the multisets of kernels. Also what
 a predictor makes of either plan: the roofline, or with --artifact a trained model.
 """
 
@@ -16,11 +16,11 @@ import onnx
 
 from bench.facts import LIGHT_NETWORKS, light_model, write_result
 from hardware_profiles import HardwareProfile, load_profile
-from relay_frontend.graph import OpGraph
+from relay_frontend.graph import OpGraph, OpNode
 from relay_frontend.onnx import from_onnx, opset_versions
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.fusion.rules import plan_by_rules
+from tvm_narcost.fusion.planner import plan_without_runtime
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.models.roofline import RooflineModel
 from tvm_narcost.predictor import LatencyModel
@@ -47,8 +47,8 @@ def main() -> None:
     for family, name, network in networks(arguments.families.split(","), arguments.count, arguments.first_seed):
         read = from_onnx(network)
         graph = canonicalize(read)
-        block, opset = profile.device.vector_bytes // 4, opset_versions(network)[""]
-        plans = plan_by_rules(read, channel_block=block, opset=opset), runtime.plan(network, profile)
+        opset = opset_versions(network)[""]
+        plans = plan_without_runtime(read, profile, opset=opset), runtime.plan(network, profile)
         facts = {"family": family, "network": name, "nodes": len(graph.nodes), "opset": opset}
         row = {**facts, **agreement(*plans), **_predictions(model, graph, plans, profile)}
         rows.append(row)
@@ -58,7 +58,8 @@ def main() -> None:
     print({family: round(figures["f1"], 3) for family, figures in summary.items()})
     predictor = "narformer" if arguments.artifact else "roofline"
     result = {"predictor": predictor, "summary": summary, "networks": rows}
-    write_result("planners", "bench.planners", arguments.profile, result)
+    name = "planners" if profile.runtime.name == "onnxruntime" else f"planners-{profile.runtime.name}"
+    write_result(name, "bench.planners", arguments.profile, result)
 
 
 def networks(families: Sequence[str], count: int, first_seed: int) -> Iterator[tuple[str, str, onnx.ModelProto]]:
@@ -72,31 +73,30 @@ def networks(families: Sequence[str], count: int, first_seed: int) -> Iterator[t
 
 def agreement(rules: FusionPlan, runtime: FusionPlan) -> dict[str, Any]:
     """Kernels of both plans, F1 of their multisets, and which operators one has more of than the other."""
-    ours, theirs = Counter(_kernels(rules.graph)), Counter(_kernels(runtime.graph))
+    ours, theirs = Counter(_kernels(rules)), Counter(_kernels(runtime))
     common = sum((ours & theirs).values())
     return {
         "rules_kernels": len(rules.kernels),
         "runtime_kernels": len(runtime.kernels),
         "f1": 2 * common / max(ours.total() + theirs.total(), 1),
-        "same_order": _kernels(rules.graph) == _kernels(runtime.graph),
-        "only_rules": dict(_operators(rules.graph) - _operators(runtime.graph)),
-        "only_runtime": dict(_operators(runtime.graph) - _operators(rules.graph)),
+        "same_order": _kernels(rules) == _kernels(runtime),
+        "only_rules": dict(_operators(rules) - _operators(runtime)),
+        "only_runtime": dict(_operators(runtime) - _operators(rules)),
     }
 
 
-def _kernels(graph: OpGraph) -> list[tuple[object, ...]]:
-    return [
-        (
-            node.op,
-            *(node.attribute_map.get(name) for name in _SHAPING),
-            tuple(kind.shape for kind in node.outputs),
-        )
-        for node in graph.nodes
-    ]
+def _kernels(plan: FusionPlan) -> list[tuple[object, ...]]:
+    return [tuple(_facts(plan.graph.nodes[index]) for index in kernel) for kernel in plan.kernels]
 
 
-def _operators(graph: OpGraph) -> Counter[str]:
-    return Counter(node.op for node in graph.nodes)
+def _facts(node: OpNode) -> tuple[object, ...]:
+    shapes = tuple(kind.shape for kind in node.outputs)
+    return node.op, *(node.attribute_map.get(name) for name in _SHAPING), shapes
+
+
+def _operators(plan: FusionPlan) -> Counter[str]:
+    """Kernels by their operators' names."""
+    return Counter(" ".join(plan.graph.nodes[index].op for index in kernel) for kernel in plan.kernels)
 
 
 def _load_model(folder: Path) -> LatencyModel:

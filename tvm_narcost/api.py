@@ -19,7 +19,7 @@ from relay_frontend.ops import operator_category
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError, RuntimeMissingError
-from tvm_narcost.fusion.rules import plan_by_rules
+from tvm_narcost.fusion.planner import plan_without_runtime
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 _ARTIFACTS = Path(__file__).parent / "artifacts"
-_FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,8 @@ class NetworkPredictor:
                 pass  # the plan says ``rules``, and so does the prediction that is made from it
             else:
                 return runtime.plan(_with_shapes(proto, shapes), self.profile)
-        block = self.profile.device.vector_bytes // _FLOAT32_BYTES
-        return plan_by_rules(from_onnx(proto, shapes=shapes), channel_block=block, opset=opset_versions(proto)[""])
+        graph = from_onnx(proto, shapes=shapes)
+        return plan_without_runtime(graph, self.profile, opset=opset_versions(proto)[""])
 
     def predict_plan(self, graph: OpGraph, plan: FusionPlan, *, name: str = "") -> NetworkPrediction:
         """Predict a network whose plan is known; nothing is read and nothing run."""

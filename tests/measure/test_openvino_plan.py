@@ -108,6 +108,23 @@ def test_an_activation_without_a_trace_joins_the_convolution_before_not_the_one_
     assert kernels(planned) == [("Conv Relu", ("a",)), ("Conv", ("b",))]
 
 
+def test_an_activation_without_a_trace_does_not_join_a_pool() -> None:
+    network = graph(*CONV_RELU, ("MaxPool", (Edge(1),)))
+    planned = plan(network, node("conv", "Convolution", ["x"], (0,)), node("pool", "Pooling", ["conv"], (2,)))
+    assert kernels(planned) == [("Conv Relu", ("conv",)), ("MaxPool", ("pool",))]
+
+
+def test_a_duplicate_is_where_the_first_of_its_kind_is() -> None:
+    network = graph(("Relu", (X,)), ("Softmax", (Edge(0),)), ("Relu", (X,)), ("Mul", (Edge(1), Edge(2))))
+    planned = plan(
+        network,
+        node("relu", "Eltwise", ["x"], (0,)),
+        node("soft", "Softmax", ["relu"], (1,)),
+        node("mul", "Eltwise", ["soft", "relu"], (3,)),
+    )
+    assert kernels(planned) == [("Relu Relu", ("relu",)), ("Softmax", ("soft",)), ("Mul", ("mul",))]
+
+
 def test_what_renames_memory_joins_what_it_reads_and_constants_do_not_count() -> None:
     network = graph(("MatMul", (X, W)), ("Reshape", (Edge(0),)), ("Softmax", (Edge(1),)))
     planned = plan(

@@ -21,6 +21,7 @@ from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph
 from relay_frontend.ops import operator_category
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import MeasurementError
+from tvm_narcost.fusion.duplicates import find_duplicates
 from tvm_narcost.fusion.partition import Reorder, arrange_partition
 from tvm_narcost.measure.runtimes.openvino_graph import ExecutedNode
 from tvm_narcost.measure.runtimes.openvino_layout import moves, plain_layout
@@ -31,6 +32,7 @@ _OUTSIDE = ("Input", "Const", "Output", "Result")
 _IN_PLACE = "unknown"
 _MERGED = "_fake"  # a Reorder that together with a Transpose moves nothing, or all at once
 _ELEMENTWISE = ("activation", "elementwise", "normalization")
+_ALONE = ("data_movement", "pooling", "resize")
 _WEIGHTED = ("convolution", "matmul")
 
 
@@ -174,18 +176,22 @@ class _Groups:
 
         A node that computes several operators most often keeps the name of the last, so that one without a trace
         belongs to what alone reads it. Otherwise it joins the last kernel that it reads from: when several kernels
-        read it, when it is ``in_place``, when it is an activation or sum before an operator with weights, since those
-        take in what follows and never what goes before. At the start of a network it joins the first that reads it.
+        read it, when it is ``in_place``, when it is an activation or sum before a pool or an operator with weights,
+        since those take in what follows at most, never what goes before. One that computes what another computes
+        already is where that one is. At the start of a network it joins the first that reads it.
         """
         graph = self.graph
         idle = [index for index in range(len(graph.nodes)) if index not in self.kernel_of]
+        duplicates = find_duplicates(graph)
         leaving = {edge.source for edge in graph.outputs}
         for index in reversed(idle):
-            if index not in in_place and index not in leaving and not self._feeds_weights(index):
+            if index not in (*in_place, *leaving, *duplicates) and not self._feeds_others(index):
                 readers = {self.kernel_of.get(reader, -1) for reader in graph.consumers[index]}
                 if len(readers) == 1 and -1 not in readers:
                     self.kernel_of[index] = readers.pop()
         for index in idle:
+            if duplicates.get(index) in self.kernel_of:
+                self.kernel_of[index] = self.kernel_of[duplicates[index]]
             found = [self.kernel_of[source] for source in graph.predecessors(index) if source in self.kernel_of]
             if found and index not in self.kernel_of:
                 self.kernel_of[index] = max(found)
@@ -198,12 +204,13 @@ class _Groups:
                 self.kernel_of[index] = len(self.running) + index
                 self.members[len(self.running) + index] = []
 
-    def _feeds_weights(self, index: int) -> bool:
-        """Whether an elementwise operator is read by a convolution or a product with weights."""
+    def _feeds_others(self, index: int) -> bool:
+        """Whether an elementwise operator is read by one that takes none in, such as a product with weights."""
         nodes = self.graph.nodes
-        readers = (nodes[reader] for reader in self.graph.consumers[index])
+        readers = [nodes[reader] for reader in self.graph.consumers[index]]
         return operator_category(nodes[index].op) in _ELEMENTWISE and any(
-            operator_category(reader.op) in _WEIGHTED and any(edge.source == PARAMETER for edge in reader.inputs)
+            operator_category(reader.op) in _ALONE
+            or (operator_category(reader.op) in _WEIGHTED and any(edge.source == PARAMETER for edge in reader.inputs))
             for reader in readers
         )
 
