@@ -1,0 +1,281 @@
+"""What intervals and the out-of-distribution flag are worth on a family never seen: bench/results/uncertainty.json.
+
+For each family tested, an ensemble is trained on all others; its interval is calibrated on folds inside those others
+alone. Folds are shared: an ensemble trained without a block of families calibrates each family of the block for each
+other one of it, and blocks are chosen so that every two families lie in one. That takes about as many trainings as
+there are families, and as many again for the tests. Each training's predictions are appended to a scratch file, so
+that a stopped run goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.facts import write_result
+from bench.family_blocks import pair_blocks
+from hardware_profiles import load_profile
+from tvm_narcost.database.dataset import read_dataset
+from tvm_narcost.models.estimate import FAR_SHARE
+from tvm_narcost.models.interval import ErrorSigns
+from tvm_narcost.training.examples import Example, encode_records
+from tvm_narcost.training.fit import dataset_digest, hold_out, judged_families, known_kernels
+from tvm_narcost.training.intervals import HeldOut, fit_interval
+from tvm_narcost.training.loop import TrainingSettings
+
+__all__ = ["JudgedNetwork", "false_alarms", "judge_family", "risk_coverage", "summarise"]
+
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_SPLITS = 5
+_FEWEST_FAMILIES = 3  # one to test, two to calibrate on
+_examples: list[Example] = []
+
+Task = tuple[tuple[str, ...], int]
+"""Families left out, seed."""
+
+
+def main() -> None:
+    """Run what is missing, then write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--profile", default="epyc-zen5.onnxruntime")
+    parser.add_argument("--families", help="to test, separated by commas (default: all but the kernel corpus)")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--members", type=int, default=1, help="networks of an ensemble, beside its trees")
+    parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
+    parser.add_argument("--networks", type=int, help="most of a family that take part (default: all)")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--scratch", type=Path, default=Path("build/uncertainty.jsonl"))
+    parser.add_argument("--name", default="uncertainty")
+    arguments = parser.parse_args()
+    opening = (arguments.dataset, arguments.profile, arguments.networks)
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _open, opening) as pool:
+        data = pool.submit(_describe).result()
+        families = data["families"]
+        tested = arguments.families.split(",") if arguments.families else families
+        if len(families) < _FEWEST_FAMILIES or not set(tested) <= set(families):
+            parser.error(
+                f"--families {','.join(tested)}: expected some of {families}, {_FEWEST_FAMILIES} there at least"
+            )
+        setup = {"digest": data["digest"], "members": arguments.members, "epochs": arguments.epochs}
+        done = _read_scratch(arguments.scratch, setup)
+        blocks = pair_blocks(families)
+        missing = [task for task in _tasks(tested, blocks, arguments.seeds) if task not in done]
+        arguments.scratch.parent.mkdir(parents=True, exist_ok=True)
+        running = [pool.submit(_predict, task, arguments.members, arguments.epochs) for task in missing]
+        for number, future in enumerate(as_completed(running), 1):
+            task, networks = future.result()
+            done[task] = networks
+            row = {"setup": setup, "left_out": task[0], "seed": task[1], "networks": list(map(_to_json, networks))}
+            with arguments.scratch.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(f"{number}/{len(missing)}: without {', '.join(task[0])}, seed {task[1]}", flush=True)
+    judged = [
+        judge_family(done[(family,), seed], _calibration(family, blocks, done, seed))
+        for seed in range(arguments.seeds)
+        for family in tested
+    ]
+    summary = summarise(judged)
+    print(json.dumps({name: value for name, value in summary.items() if name != "families"}, indent=1))
+    result = {"setup": setup, "data": data, "summary": summary}
+    write_result(arguments.name, "bench.uncertainty", arguments.profile, result)
+
+
+def _open(dataset: Path, profile: str, most: int | None) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    counts: dict[str, int] = {}
+    for example in encode_records(read_dataset(dataset), load_profile(profile)):
+        counts[example.family] = counts.get(example.family, 0) + 1
+        if most is None or counts[example.family] <= most:
+            _examples.append(example)
+
+
+def _describe() -> dict[str, Any]:
+    return {
+        "digest": dataset_digest(_examples),
+        "networks": len(_examples),
+        "families": judged_families(_examples),
+        "false_alarms": false_alarms(_examples),
+    }
+
+
+def _predict(task: Task, members: int, epochs: int) -> tuple[Task, list[HeldOut]]:
+    families, seed = task
+    settings = dataclasses.replace(TrainingSettings(), epochs=epochs)
+    return task, hold_out(_examples, families, settings, range(seed * members, (seed + 1) * members))
+
+
+def _tasks(tested: Sequence[str], blocks: Iterable[tuple[str, ...]], seeds: int) -> list[Task]:
+    needed = [block for block in blocks if set(block) & set(tested)]
+    return [(left_out, seed) for seed in range(seeds) for left_out in [*((family,) for family in tested), *needed]]
+
+
+def _calibration(
+    family: str, blocks: Iterable[tuple[str, ...]], done: Mapping[Task, Sequence[HeldOut]], seed: int
+) -> list[HeldOut]:
+    """Predictions of every other family by an ensemble that saw neither it nor ``family``."""
+    found: dict[str, list[HeldOut]] = {}
+    for block in blocks:
+        if family in block:
+            new = set(block) - {family} - set(found)
+            for network in done[block, seed]:
+                if network.family in new:
+                    found.setdefault(network.family, []).append(network)
+    return [network for networks in found.values() for network in networks]
+
+
+def _to_json(network: HeldOut) -> dict[str, Any]:
+    return dataclasses.asdict(network)
+
+
+def _read_scratch(path: Path, setup: Mapping[str, Any]) -> dict[Task, list[HeldOut]]:
+    """What earlier runs of the same setup left."""
+    done: dict[Task, list[HeldOut]] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        row = json.loads(line)
+        if row["setup"] == setup:
+            done[tuple(row["left_out"]), row["seed"]] = [
+                HeldOut(**{**network, "signs": ErrorSigns(**network["signs"])}) for network in row["networks"]
+            ]
+    return done
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgedNetwork:
+    """One network of the family held out.
+
+    Attributes:
+        error: |predicted - measured| / measured.
+        log_ratio: half its interval, in logarithms.
+        covered: the interval holds the measurement.
+        constant_log_ratio, constant_covered: the same for one width for all, calibrated alike.
+    """
+
+    family: str
+    error: float
+    log_ratio: float
+    covered: bool
+    constant_log_ratio: float
+    constant_covered: bool
+    out_of_distribution: bool
+
+
+def judge_family(test: Sequence[HeldOut], calibration: Sequence[HeldOut]) -> list[JudgedNetwork]:
+    """Calibrate on other families, judge on one."""
+    model = fit_interval(calibration).model
+    plain = ErrorSigns(0.0, 0.0, 0.0, 0.0)
+    constant = fit_interval([dataclasses.replace(network, signs=plain) for network in calibration]).model
+    constant_log_ratio = constant.log_ratio(plain)
+    return [
+        JudgedNetwork(
+            family=network.family,
+            error=abs(network.predicted_ms - network.measured_ms) / network.measured_ms,
+            log_ratio=model.log_ratio(network.signs),
+            covered=network.log_error <= model.log_ratio(network.signs),
+            constant_log_ratio=constant_log_ratio,
+            constant_covered=network.log_error <= constant_log_ratio,
+            out_of_distribution=network.out_of_distribution,
+        )
+        for network in test
+    ]
+
+
+def summarise(judged: Sequence[Sequence[JudgedNetwork]]) -> dict[str, Any]:
+    """Figures over runs, each of one family with one seed; percentages, families weighed alike where not ``pooled``."""
+    from scipy.stats import spearmanr
+
+    every = [network for run in judged for network in run]
+    families: dict[str, list[JudgedNetwork]] = {}
+    for network in every:
+        families.setdefault(network.family, []).append(network)
+    figures = {family: _figures(found) for family, found in sorted(families.items())}
+    flagged = [network for network in every if network.out_of_distribution]
+    others = [network for network in every if not network.out_of_distribution]
+    correlation = spearmanr([network.log_ratio for network in every], [network.error for network in every]).statistic
+    return {
+        "coverage": _mean(found["coverage"] for found in figures.values()),
+        "coverage_pooled": _percent(network.covered for network in every),
+        "coverage_lowest": min(figures, key=lambda family: figures[family]["coverage"]),
+        "width": _mean(found["width"] for found in figures.values()),
+        "constant_coverage": _mean(found["constant_coverage"] for found in figures.values()),
+        "constant_width": _mean(found["constant_width"] for found in figures.values()),
+        "width_error_spearman": round(float(correlation), 3),
+        "risk_coverage": risk_coverage(every),
+        "out_of_distribution": {
+            "flagged": _percent(network.out_of_distribution for network in every),
+            "flagged_figures": _figures(flagged) if flagged else None,
+            "others_figures": _figures(others) if others else None,
+        },
+        "families": figures,
+    }
+
+
+def risk_coverage(networks: Sequence[JudgedNetwork]) -> list[dict[str, float]]:
+    """MAPE of the most certain networks, those of the narrowest intervals, for several shares of all."""
+    errors = np.array([network.error for network in sorted(networks, key=lambda network: network.log_ratio)])
+    counts = [max(round(share * len(errors)), 1) for share in _SHARES]
+    return [
+        {"most_certain": round(100 * share), "mape": round(100 * float(errors[:count].mean()), 2)}
+        for share, count in zip(_SHARES, counts, strict=True)
+    ]
+
+
+def _figures(networks: Sequence[JudgedNetwork]) -> dict[str, float]:
+    return {
+        "networks": len(networks),
+        "mape": _percent(network.error for network in networks),
+        "coverage": _percent(network.covered for network in networks),
+        "width": _percent(_width(network.log_ratio) for network in networks),
+        "constant_coverage": _percent(network.constant_covered for network in networks),
+        "constant_width": _percent(_width(network.constant_log_ratio) for network in networks),
+        "out_of_distribution": _percent(network.out_of_distribution for network in networks),
+    }
+
+
+def _width(log_ratio: float) -> float:
+    """From the low end to the high end, over the prediction."""
+    return float(np.exp(log_ratio) - np.exp(-log_ratio))
+
+
+def _mean(values: Iterable[float]) -> float:
+    return round(float(np.mean(list(values))), 2)
+
+
+def _percent(values: Iterable[float]) -> float:
+    return _mean(100 * float(value) for value in values)
+
+
+def false_alarms(examples: Sequence[Example]) -> dict[str, float]:
+    """Percent of networks that the flag marks though training has their family, by family and for ``all``.
+
+    A fifth of the graphs is left out in turn; shares are of the measured time.
+    """
+    marked: dict[str, list[bool]] = {}
+    for test, train in _splits(examples):
+        known = known_kernels(train)
+        for example in test:
+            distance = known.distance(example.operators, example.tokens)
+            far_share = float(example.share[distance > 1].sum())
+            marked.setdefault(example.family, []).append(bool(np.isinf(distance).any()) or far_share > FAR_SHARE)
+    judged = judged_families(examples)
+    rates = {family: _percent(marked[family]) for family in judged}
+    return {**rates, "all": _percent(mark for family in judged for mark in marked[family])}
+
+
+def _splits(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
+    part = [int(example.graph.structural_hash()[:8], 16) % _SPLITS for example in examples]
+    for number in range(_SPLITS):
+        rows = list(zip(examples, part, strict=True))
+        yield [one for one, own in rows if own == number], [one for one, own in rows if own != number]
+
+
+if __name__ == "__main__":
+    main()
