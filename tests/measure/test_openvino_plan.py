@@ -114,11 +114,12 @@ def test_an_activation_without_a_trace_does_not_join_a_pool() -> None:
     assert kernels(planned) == [("Conv Relu", ("conv",)), ("MaxPool", ("pool",))]
 
 
-def test_a_duplicate_is_where_the_first_of_its_kind_is() -> None:
+@pytest.mark.parametrize("traced", [0, 2])
+def test_duplicates_are_one_kernel(traced: int) -> None:
     network = graph(("Relu", (X,)), ("Softmax", (Edge(0),)), ("Relu", (X,)), ("Mul", (Edge(1), Edge(2))))
     planned = plan(
         network,
-        node("relu", "Eltwise", ["x"], (0,)),
+        node("relu", "Eltwise", ["x"], (traced,)),
         node("soft", "Softmax", ["relu"], (1,)),
         node("mul", "Eltwise", ["soft", "relu"], (3,)),
     )

@@ -121,7 +121,7 @@ def _attentions(graph: OpGraph, leaving: set[int]) -> Iterator[Chain]:
         if not _is_activation_product(graph, product) or graph.nodes[product].inputs[0].source != softmax:
             continue
         members, at = [softmax, product], softmax
-        for ops in (("Add",), ("Mul", "Div")):
+        for ops in (("Add", "Where"), ("Mul", "Div")):
             before = _inner_source(graph, at, leaving)
             if before is not None and graph.nodes[before].op in ops:
                 members.append(before)

@@ -10,6 +10,8 @@ from tvm_narcost.fusion.openvino_layout import OWN_LOOPS, Layout, Layouts
 
 __all__ = ["group_operators"]
 
+_SMALL_EXTENT = 256
+
 
 class _Groups:
     """A kernel for each operator, as far as it is decided.
@@ -21,7 +23,7 @@ class _Groups:
         kernel_of: operator -> kernel, -1 where it is not decided.
         kind: kernel -> ``convolution``, ``product``, ``elementwise`` or what else it is.
         tail: kernel -> the operator that others may be fused behind; -1 for none.
-        bare: convolutions without an activation yet, which may take a sum in.
+        bare: convolutions without an activation yet, which may take a sum in, and products, which may take another in.
     """
 
     def __init__(self, graph: OpGraph, layouts: Layouts) -> None:
@@ -197,11 +199,26 @@ def _place_convolution(groups: _Groups, index: int) -> None:
 
 
 def _place_product(groups: _Groups, index: int) -> None:
-    node = groups.graph.nodes[index]
+    graph, node = groups.graph, groups.graph.nodes[index]
+    before = groups.behind(node.inputs[0], (index,)) if node.inputs[0].source >= 0 else None
+    if before in groups.bare and _is_small(graph, before) and _is_small(graph, index):
+        groups.join(before, [index])
+        groups.bare.discard(before)
+        return
     kernel = groups.start([index], "product" if _has_constant(node) else "activation product")
+    if _is_small(graph, index):
+        groups.bare.add(kernel)
     for edge in node.inputs:
         if groups.is_transpose(edge.source) and groups.is_alone(edge.source, (index,)):
             groups.absorb(kernel, edge.source)
+
+
+def _is_small(graph: OpGraph, index: int) -> bool:
+    """A product of one row with small weights: two of them, an activation between, are one kernel."""
+    node = graph.nodes[index]
+    read, written = graph.type_of(node.inputs[0]).shape, node.outputs[0].shape
+    rows = operator_category(node.op) == "matmul" and len(read) == len(written) == 2 and written[0] == 1
+    return rows and _has_constant(node) and max(*read, *written) <= _SMALL_EXTENT
 
 
 def _place_elementwise(groups: _Groups, members: Sequence[int]) -> None:
@@ -219,7 +236,8 @@ def _place_elementwise(groups: _Groups, members: Sequence[int]) -> None:
     for edge, kernel in sorted(found, key=lambda item: groups.kind[item[1]] != "convolution"):
         if _takes(groups, kernel, edge, members, data):
             groups.join(kernel, members)
-            if len(members) > 1 or len(data) > 1 or not _has_constant(graph.nodes[members[0]]):
+            plain = len(members) == len(data) == 1 and _has_constant(graph.nodes[members[0]])
+            if groups.kind[kernel] == "convolution" and not plain:
                 groups.bare.discard(kernel)
             return
     groups.start(members, "elementwise")
@@ -228,7 +246,7 @@ def _place_elementwise(groups: _Groups, members: Sequence[int]) -> None:
 def _takes(groups: _Groups, kernel: int, edge: Edge, members: Sequence[int], data: Sequence[Edge]) -> bool:
     """Whether what a kernel writes to ``edge`` goes on into ``members`` without leaving it.
 
-    A convolution takes one sum in, with a value other than the one that it reads itself: it writes over that value.
+    A convolution takes one sum in and writes over its other operand, which therefore nobody may still have to read.
     """
     graph, kind = groups.graph, groups.kind[kernel]
     node = graph.nodes[members[-1]]
@@ -239,6 +257,19 @@ def _takes(groups: _Groups, kernel: int, edge: Edge, members: Sequence[int], dat
     if kind == "convolution" and len(data) == 2:
         other = next(item for item in data if item != edge)
         own = graph.nodes[kernel].inputs[0]
-        same = graph.type_of(other) == graph.type_of(edge)
-        return kernel in groups.bare and node.op == "Add" and same and other != own
+        same = graph.type_of(other) == graph.type_of(edge) and other != own
+        return kernel in groups.bare and node.op == "Add" and same and _is_read_before(groups, other, kernel, members)
     return kind in ("convolution", "product") and len(data) == 1
+
+
+def _is_read_before(groups: _Groups, edge: Edge, kernel: int, members: Sequence[int]) -> bool:
+    """Whether a convolution depends on all who read a value, but for ``members``."""
+    graph = groups.graph
+    others = {reader for reader in graph.consumers[edge.source] if reader not in members} if edge.source >= 0 else set()
+    pending, seen = [kernel], {kernel}
+    while pending and not others <= seen:
+        for source in graph.predecessors(pending.pop()):
+            if source not in seen and source > edge.source:
+                seen.add(source)
+                pending.append(source)
+    return others <= seen

@@ -103,14 +103,18 @@ class _FreeTransposes:
         readers = self.graph.consumers[index]
         units = {self._unit(reader) for reader in readers}
         leaves = any(edge.source == index for edge in self.graph.outputs)
-        return readers[0] if len(units) == 1 and not leaves else None
+        twice = any(self.graph.nodes[reader].op == "LayerNormalization" and self._is_deep(reader) for reader in readers)
+        return readers[0] if len(units) == 1 and not leaves and not twice else None
+
+    def _is_deep(self, reader: int) -> bool:
+        """Of more than three axes, where a normalisation becomes operators that read its input several times."""
+        return len(self.graph.nodes[reader].outputs[0].shape) > 3
 
     def _unit(self, reader: int) -> int:
         chain = self.chains.get(reader)
         if chain is None or chain.kind == "rms":
             return reader
-        rank = len(self.graph.nodes[reader].outputs[0].shape)
-        return reader if chain.kind == "normalization" and rank > 3 else chain.members[-1]
+        return reader if chain.kind == "normalization" and self._is_deep(reader) else chain.members[-1]
 
     def look_towards(self, index: int) -> None:
         """A Transpose of row-major data, channels to the front, that only operators with channels last read."""

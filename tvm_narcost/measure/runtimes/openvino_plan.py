@@ -177,21 +177,23 @@ class _Groups:
         A node that computes several operators most often keeps the name of the last, so that one without a trace
         belongs to what alone reads it. Otherwise it joins the last kernel that it reads from: when several kernels
         read it, when it is ``in_place``, when it is an activation or sum before a pool or an operator with weights,
-        since those take in what follows at most, never what goes before. One that computes what another computes
-        already is where that one is. At the start of a network it joins the first that reads it.
+        since those take in what follows at most, never what goes before. One that computes what another
+        computes is where that one is. At the start of a network it joins the first that reads it.
         """
         graph = self.graph
         idle = [index for index in range(len(graph.nodes)) if index not in self.kernel_of]
         duplicates = find_duplicates(graph)
+        kinds = {index: duplicates.get(index, index) for index in (*duplicates, *duplicates.values())}
+        homes = {kinds[index]: kernel for index, kernel in self.kernel_of.items() if index in kinds}
         leaving = {edge.source for edge in graph.outputs}
         for index in reversed(idle):
-            if index not in (*in_place, *leaving, *duplicates) and not self._feeds_others(index):
+            if index not in (*in_place, *leaving, *kinds) and not self._feeds_others(index):
                 readers = {self.kernel_of.get(reader, -1) for reader in graph.consumers[index]}
                 if len(readers) == 1 and -1 not in readers:
                     self.kernel_of[index] = readers.pop()
         for index in idle:
-            if duplicates.get(index) in self.kernel_of:
-                self.kernel_of[index] = self.kernel_of[duplicates[index]]
+            if kinds.get(index) in homes:
+                self.kernel_of[index] = homes[kinds[index]]
             found = [self.kernel_of[source] for source in graph.predecessors(index) if source in self.kernel_of]
             if found and index not in self.kernel_of:
                 self.kernel_of[index] = max(found)
