@@ -17,7 +17,7 @@ from bench.facts import RESULTS
 __all__ = ["TABLES", "fill"]
 
 _ROOT = Path(__file__).parent.parent
-_PAGES = ("README.md", "docs/benchmarks.md")
+_PAGES = ("README.md", "docs/benchmarks.md", "docs/uncertainty.md")
 _LEAST_SHARE = 0.5  # percent of the time; kinds of kernel below it are one row
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -149,14 +149,38 @@ def _noise_floor() -> str:
     return _markdown(header, rows)
 
 
+def _uncertainty() -> str:
+    """Intervals and flags by family held out."""
+    document = _read("uncertainty")
+    summary, false_alarms = document["summary"], document["data"]["false_alarms"]
+
+    def cells(figures: Mapping[str, float], false_alarm: float) -> list[str]:
+        names = ("mape", "coverage", "width", "constant_width", "out_of_distribution")
+        return [*(f"{figures[name]:.1f} %" for name in names), f"{false_alarm:.1f} %"]
+
+    rows = [[family, *cells(figures, false_alarms[family])] for family, figures in summary["families"].items()]
+    average = ["**average**", *cells(summary["average"], false_alarms["all"])]
+    header = ["family held out", "MAPE", "covered", "width", "width, one for all", "flagged", "flagged, not held out"]
+    return _markdown(header, [*rows, average])
+
+
+def _certainty() -> str:
+    """Error of the networks with the narrowest intervals."""
+    points = _read("uncertainty")["summary"]["risk_coverage"]
+    header = ["most certain", *(f"{point['most_certain']} %" for point in points)]
+    return _markdown(header, [["MAPE", *(f"{point['mape']:.1f} %" for point in points)]])
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy": _accuracy,
     "breakdown": _breakdown,
+    "certainty": _certainty,
     "light": _light,
     "noise_floor": _noise_floor,
     "planners": _planners,
     "speed": _speed,
     "tokens": _tokens,
+    "uncertainty": _uncertainty,
 }
 
 

@@ -189,7 +189,7 @@ def judge_family(test: Sequence[HeldOut], calibration: Sequence[HeldOut]) -> lis
 
 
 def summarise(judged: Sequence[Sequence[JudgedNetwork]]) -> dict[str, Any]:
-    """Figures over runs, each of one family with one seed; percentages, families weighed alike where not ``pooled``."""
+    """Figures over runs, each of one family with one seed; in ``average`` families are weighed alike."""
     from scipy.stats import spearmanr
 
     every = [network for run in judged for network in run]
@@ -201,19 +201,13 @@ def summarise(judged: Sequence[Sequence[JudgedNetwork]]) -> dict[str, Any]:
     others = [network for network in every if not network.out_of_distribution]
     correlation = spearmanr([network.log_ratio for network in every], [network.error for network in every]).statistic
     return {
-        "coverage": _mean(found["coverage"] for found in figures.values()),
-        "coverage_pooled": _percent(network.covered for network in every),
-        "coverage_lowest": min(figures, key=lambda family: figures[family]["coverage"]),
-        "width": _mean(found["width"] for found in figures.values()),
-        "constant_coverage": _mean(found["constant_coverage"] for found in figures.values()),
-        "constant_width": _mean(found["constant_width"] for found in figures.values()),
+        "average": {name: _mean(found[name] for found in figures.values()) for name in _figures(every)},
+        "all_networks": _figures(every),
+        "lowest_coverage": min(figures, key=lambda family: figures[family]["coverage"]),
         "width_error_spearman": round(float(correlation), 3),
         "risk_coverage": risk_coverage(every),
-        "out_of_distribution": {
-            "flagged": _percent(network.out_of_distribution for network in every),
-            "flagged_figures": _figures(flagged) if flagged else None,
-            "others_figures": _figures(others) if others else None,
-        },
+        "flagged": _figures(flagged) if flagged else None,
+        "not_flagged": _figures(others) if others else None,
         "families": figures,
     }
 
@@ -229,6 +223,7 @@ def risk_coverage(networks: Sequence[JudgedNetwork]) -> list[dict[str, float]]:
 
 
 def _figures(networks: Sequence[JudgedNetwork]) -> dict[str, float]:
+    """Percentages, but for the number of networks."""
     return {
         "networks": len(networks),
         "mape": _percent(network.error for network in networks),

@@ -8,7 +8,7 @@ import pytest
 from bench.tables import TABLES, fill
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("README.md", "docs/benchmarks.md")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/uncertainty.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -53,6 +53,28 @@ def test_kernels_of_kinds_that_take_little_time_are_one_row(tmp_path: Path, monk
         "| **all kernels** | 1,006 | 100.0 % | 5.0 % | -5.0 % | 5.0 % | -5.0 % |",
         "| **networks** | 7 |  | 4.0 % |  | 4.0 % |  |",
     ]
+
+
+def test_intervals_by_family_and_by_certainty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def figures(mape: float) -> dict[str, float]:
+        names = ("coverage", "width", "constant_width", "out_of_distribution")
+        return {"mape": mape, **{name: 10.0 * number for number, name in enumerate(names, 1)}}
+
+    summary = {
+        "families": {"vgg": figures(4.0), "vit": figures(6.0)},
+        "average": figures(5.0),
+        "risk_coverage": [{"most_certain": 50, "mape": 3.0}, {"most_certain": 100, "mape": 5.0}],
+    }
+    document = {"summary": summary, "data": {"false_alarms": {"vgg": 0.0, "vit": 2.0, "all": 1.0}}}
+    (tmp_path / "uncertainty.json").write_text(json.dumps(document))
+    monkeypatch.setattr("bench.tables.RESULTS", tmp_path)
+    assert TABLES["uncertainty"]().splitlines()[2:] == [
+        "| vgg | 4.0 % | 10.0 % | 20.0 % | 30.0 % | 40.0 % | 0.0 % |",
+        "| vit | 6.0 % | 10.0 % | 20.0 % | 30.0 % | 40.0 % | 2.0 % |",
+        "| **average** | 5.0 % | 10.0 % | 20.0 % | 30.0 % | 40.0 % | 1.0 % |",
+    ]
+    assert TABLES["certainty"]().splitlines()[0] == "| most certain | 50 % | 100 % |"
+    assert TABLES["certainty"]().splitlines()[2] == "| MAPE | 3.0 % | 5.0 % |"
 
 
 def test_an_unknown_table_is_an_error() -> None:

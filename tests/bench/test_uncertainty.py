@@ -77,8 +77,8 @@ def test_width_follows_the_signs_and_the_constant_one_does_not() -> None:
     found = judge_family(networks("test"), [network for index in range(12) for network in networks(f"f{index}")])
     summary = summarise([found])
     assert len({network.constant_log_ratio for network in found}) == 1
-    assert 84 <= summary["coverage"] <= 96
-    assert 84 <= summary["constant_coverage"] <= 96
+    assert 84 <= summary["average"]["coverage"] <= 96
+    assert 84 <= summary["average"]["constant_coverage"] <= 96
     assert summary["width_error_spearman"] > 0.4
     assert summary["risk_coverage"][1]["mape"] < 0.5 * summary["risk_coverage"][-1]["mape"]
 
@@ -96,23 +96,23 @@ def test_summary_by_hand() -> None:
         [judged("b", 0.1, 0.3, covered=True)],
     ]
     summary = summarise(runs)
-    assert summary["coverage"] == 75.0
-    assert summary["coverage_pooled"] == 66.67
-    assert summary["coverage_lowest"] == "a"
+    assert summary["average"]["coverage"] == 75.0
+    assert summary["all_networks"]["coverage"] == 66.67
+    assert summary["lowest_coverage"] == "a"
     assert summary["families"]["a"] == {
         "networks": 2, "mape": 20.0, "coverage": 50.0,
         "width": pytest.approx(50 * (2 * math.sinh(0.1) + 2 * math.sinh(0.2)), abs=0.01),
         "constant_coverage": 50.0, "constant_width": pytest.approx(200 * math.sinh(0.2), abs=0.01),
         "out_of_distribution": 50.0,
     }  # fmt: skip
-    assert summary["out_of_distribution"]["flagged"] == 33.33
-    assert summary["out_of_distribution"]["flagged_figures"]["mape"] == 30.0
-    assert summary["out_of_distribution"]["others_figures"]["coverage"] == 100.0
+    assert summary["all_networks"]["out_of_distribution"] == 33.33
+    assert summary["flagged"]["mape"] == 30.0
+    assert summary["not_flagged"]["coverage"] == 100.0
 
 
 def test_nothing_flagged_has_no_figures() -> None:
     runs = [[judged("a", 0.1, 0.1, covered=True), judged("a", 0.2, 0.2, covered=True)]]
-    assert summarise(runs)["out_of_distribution"]["flagged_figures"] is None
+    assert summarise(runs)["flagged"] is None
 
 
 def test_false_alarms_are_few_where_training_has_the_family() -> None:
