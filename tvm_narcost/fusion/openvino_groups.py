@@ -21,9 +21,10 @@ class _Groups:
         channels_last: operator -> whether its result lies channels last.
         open: operators that wait for those that read them.
         kernel_of: operator -> kernel, -1 where it is not decided.
-        kind: kernel -> ``convolution``, ``product``, ``elementwise`` or what else it is.
+        kind: kernel -> ``convolution``, ``product``, ``elementwise``, ``sum`` (that a convolution did not take in) ...
         tail: kernel -> the operator that others may be fused behind; -1 for none.
         bare: convolutions without an activation yet, which may take a sum in, and products, which may take another in.
+        wide: kernels that write what lies inside of them as well, and so may not read what depends on that.
     """
 
     def __init__(self, graph: OpGraph, layouts: Layouts) -> None:
@@ -35,6 +36,7 @@ class _Groups:
         self.kind: dict[int, str] = {}
         self.tail: dict[int, int] = {}
         self.bare: set[int] = set()
+        self.wide: set[int] = set()
         self._leaving = {edge.source for edge in graph.outputs}
 
     def start(self, members: Sequence[int], kind: str) -> int:
@@ -64,17 +66,22 @@ class _Groups:
         kernel = self.kernel_of[source] if source >= 0 else -1
         return self.kind.get(kernel) == "transpose" and self.tail[kernel] == source
 
-    def behind(self, edge: Edge, members: Sequence[int]) -> int | None:
-        """The kernel at whose end ``edge`` is written, if only ``members`` read it."""
+    def behind(self, edge: Edge, members: Sequence[int], edges: int) -> int | None:
+        """The kernel at whose end ``edge`` is written, if only ``members`` read it, which read so many values."""
         if edge.source in self.free:  # activations of several operators go on behind the transpose
             while edge.source in self.free and self.kernel_of[edge.source] < 0:
                 edge = self.graph.nodes[edge.source].inputs[0]
             kernel = self.kernel_of[edge.source] if edge.source >= 0 else -1
             return kernel if len(members) > 1 and self.tail.get(kernel) == edge.source else None
-        if edge.source < 0 or not self.is_alone(edge.source, members):
+        if edge.source < 0:
             return None
         kernel = self.kernel_of[edge.source]
-        return kernel if self.tail.get(kernel) == edge.source else None
+        normalizes = self.graph.nodes[members[0]].op == "BatchNormalization"
+        if (
+            self.kind.get(kernel) == "elementwise" and edges == 1 and not normalizes
+        ):  # it may write what lies inside as well
+            return kernel if self.tail[kernel] >= 0 else None
+        return kernel if self.tail.get(kernel) == edge.source and self.is_alone(edge.source, members) else None
 
 
 def group_operators(graph: OpGraph, chains: Mapping[int, Chain], layouts: Layouts) -> list[int]:
@@ -200,7 +207,7 @@ def _place_convolution(groups: _Groups, index: int) -> None:
 
 def _place_product(groups: _Groups, index: int) -> None:
     graph, node = groups.graph, groups.graph.nodes[index]
-    before = groups.behind(node.inputs[0], (index,)) if node.inputs[0].source >= 0 else None
+    before = groups.behind(node.inputs[0], (index,), 2) if node.inputs[0].source >= 0 else None
     if before in groups.bare and _is_small(graph, before) and _is_small(graph, index):
         groups.join(before, [index])
         groups.bare.discard(before)
@@ -232,15 +239,18 @@ def _place_elementwise(groups: _Groups, members: Sequence[int]) -> None:
     if node.op == "Relu" and data and data[0].source >= 0 and graph.nodes[data[0].source].op == "Relu":
         groups.kernel_of[members[0]] = groups.kernel_of[data[0].source]  # it changes nothing
         return
-    found = [(edge, kernel) for edge in data if (kernel := groups.behind(edge, members)) is not None]
+    found = [(edge, kernel) for edge in data if (kernel := groups.behind(edge, members, len(data))) is not None]
     for edge, kernel in sorted(found, key=lambda item: groups.kind[item[1]] != "convolution"):
         if _takes(groups, kernel, edge, members, data):
+            if groups.tail[kernel] != edge.source or not groups.is_alone(edge.source, members):
+                groups.wide.add(kernel)
             groups.join(kernel, members)
             plain = len(members) == len(data) == 1 and _has_constant(graph.nodes[members[0]])
             if groups.kind[kernel] == "convolution" and not plain:
                 groups.bare.discard(kernel)
             return
-    groups.start(members, "elementwise")
+    refused = any(kernel in groups.bare and groups.kind[kernel] == "convolution" for _, kernel in found)
+    groups.start(members, "sum" if refused and node.op == "Add" else "elementwise")
 
 
 def _takes(groups: _Groups, kernel: int, edge: Edge, members: Sequence[int], data: Sequence[Edge]) -> bool:
@@ -253,13 +263,13 @@ def _takes(groups: _Groups, kernel: int, edge: Edge, members: Sequence[int], dat
     if graph.type_of(edge) != node.outputs[0]:
         return False
     if kind == "elementwise":
-        return True
+        return len(data) == 1 or kernel not in groups.wide
     if kind == "convolution" and len(data) == 2:
         other = next(item for item in data if item != edge)
         own = graph.nodes[kernel].inputs[0]
         same = graph.type_of(other) == graph.type_of(edge) and other != own
         return kernel in groups.bare and node.op == "Add" and same and _is_read_before(groups, other, kernel, members)
-    return kind in ("convolution", "product") and len(data) == 1
+    return kind in ("convolution", "product", "sum") and len(data) == 1
 
 
 def _is_read_before(groups: _Groups, edge: Edge, kernel: int, members: Sequence[int]) -> bool:
