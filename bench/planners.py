@@ -1,4 +1,4 @@
-"""The planner by rules beside the runtime's own: bench/results/planners.json, planners-openvino.json for OpenVINO.
+"""The planner by rules beside the runtime's own: bench/results/planners.json, planners_openvino.json for OpenVINO.
 
 Over the light networks and some of each zoo family: kernels of both plans, and how far they agree. Two kernels agree
 when operators, layout, fused activation, fused sum and output shapes do; F1 is over the multisets of kernels. Also what
@@ -58,7 +58,7 @@ def main() -> None:
     print({family: round(figures["f1"], 3) for family, figures in summary.items()})
     predictor = "narformer" if arguments.artifact else "roofline"
     result = {"predictor": predictor, "summary": summary, "networks": rows}
-    name = "planners" if profile.runtime.name == "onnxruntime" else f"planners-{profile.runtime.name}"
+    name = "planners" if profile.runtime.name == "onnxruntime" else f"planners_{profile.runtime.name}"
     write_result(name, "bench.planners", arguments.profile, result)
 
 

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,9 @@ def _tokens() -> str:
     return _markdown(["graph, schema", *(f"{size:,}" for size in sizes), "exponent"], rows)
 
 
-def _planners() -> str:
+def _planners(name: str = "planners") -> str:
     """How far the planner by rules agrees with the runtime's own."""
-    summary = _read("planners")["summary"]
+    summary = _read(name)["summary"]
     rows = [
         [name, f"{figures['networks']:.0f}", f"{figures['f1']:.3f}", f"{100 * figures['identical']:.0f} %"]
         for name, figures in summary.items()
@@ -178,6 +179,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "light": _light,
     "noise_floor": _noise_floor,
     "planners": _planners,
+    "planners_openvino": partial(_planners, "planners_openvino"),
     "speed": _speed,
     "tokens": _tokens,
     "uncertainty": _uncertainty,

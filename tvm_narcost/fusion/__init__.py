@@ -1,7 +1,13 @@
 """Plans made without the runtime, candidate plans and their ranking; pure Python over OpGraph.
 
-rules       the planner by rules              activations  what goes into the operator before it
+planner     which rules plan for which runtime
+rules       for ONNX Runtime                  activations  what goes into the operator before it
 draft       a graph that is rewritten         chains       GELU, layer normalisation and their kin
 folding     constants into weights            transposes   pushed to where they cancel
 sharing     work that is done once            layout       the blocked layout
+
+openvino_rules   for OpenVINO                 openvino_groups  which operator joins which kernel
+openvino_chains  several computed as one      openvino_layout  channels last, and what is moved
+openvino_in_place  what runs no code
+partition   kernels put in order              duplicates   work that is done once
 """
