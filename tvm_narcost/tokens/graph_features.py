@@ -27,7 +27,8 @@ OPERATORS = (
     "Gather", "Squeeze", "Unsqueeze", "Pad", "Resize", "Expand", "Where", "SpaceToDepth", "DepthToSpace", "Identity",
     "LayerNormalization", "InstanceNormalization", "GroupNormalization", "LRN", "GlobalMaxPool", "ReduceSum",
     "ReduceMax", "ReduceL2", "Sum", "Max", "Min", "Neg", "Abs", "Exp", "Erf", "Gelu", "HardSigmoid", "HardSwish",
-    "LeakyRelu", "PRelu", "Elu", "Selu", "Softplus", "Softsign",
+    "LeakyRelu", "PRelu", "Elu", "Selu", "Softplus", "Softsign", "ReduceMin", "CumSum", "TopK", "Tile", "Einsum",
+    "Reciprocal", "Log", "Less", "Greater",
 )  # fmt: skip
 QUANTITIES = paper.ATTRIBUTES + paper.EXTENTS
 NODE_WIDTH = len(OPERATORS) + QUANTITIES
