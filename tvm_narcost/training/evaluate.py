@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardware_profiles import HardwareProfile
+from relay_frontend.graph import OpGraph
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.flops import fit_flops
 from tvm_narcost.models.flops_bytes import fit_flops_bytes
 from tvm_narcost.models.kernel_sum import KernelSum, fit_kernel_sum
-from tvm_narcost.tokens.paper import PaperTokens, encode_graph
+from tvm_narcost.tokens.paper import encode_graph
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.graph_predictors import predict_narformer_v2, predict_nn_former, predict_nnlp
@@ -86,10 +87,10 @@ def _narformer(split: Split[Example], profile: HardwareProfile, seed: int) -> li
 
 
 def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    def encoded(examples: Sequence[Example]) -> list[tuple[PaperTokens, float]]:
-        return [(encode_graph(example.graph), example.latency_us / 1e3) for example in examples]
+    def measured(examples: Sequence[Example]) -> list[tuple[OpGraph, float]]:
+        return [(example.graph, example.latency_us / 1e3) for example in examples]
 
-    model = train_paper_network(encoded(split.train), encoded(split.validation), PaperSettings(), seed)
+    model = train_paper_network(measured(split.train), measured(split.validation), PaperSettings(), seed)
     return [model.latency_ms(encode_graph(example.graph)) for example in split.test]
 
 

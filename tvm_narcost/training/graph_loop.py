@@ -29,7 +29,7 @@ class GraphSettings:
         warm_up: share of the steps.
     """
 
-    epochs: int = 14
+    epochs: int = 8
     batch: int = 16
     learning_rate: float = 1e-3
     warm_up: float = 0.1
