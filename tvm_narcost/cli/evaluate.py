@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--predictor",
         metavar="NAME",
-        help="with --leave-one-family-out: narformer, narformer_paper, kernel_sum, roofline, flops "
-        "(default: narformer)",
+        help="with --leave-one-family-out: narformer, narformer_paper, narformer_v2, nnlp, nn_former, kernel_sum, "
+        "roofline, flops_bytes, flops (default: narformer)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
