@@ -133,7 +133,7 @@ def test_depth_and_static_feature_take_part() -> None:
     ("config", "widths"),
     [
         (PAPER_CONFIG, [960 + 256, 608, 304, 152, 1]),
-        (PAPER_NARROW_CONFIG, [192 + 256, 224, 112, 56, 1]),
+        (PAPER_NARROW_CONFIG, [96 + 256, 176, 88, 44, 1]),
         (NETWORK, [64, 32, 16, 8, 1]),
     ],
 )
