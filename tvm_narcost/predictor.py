@@ -1,8 +1,8 @@
 """The two interfaces that predicting stands on: LatencyModel and Planner; and what they return."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
@@ -34,6 +34,11 @@ class Prediction:
     out_of_distribution: bool = False
     unknown_operators: tuple[str, ...] = ()
     kernels_out_of_distribution: tuple[bool, ...] = ()
+
+    @classmethod
+    def of_point(cls, latency_ms: float, planner: str, kernels_ms: Iterable[float] = ()) -> Self:
+        """What a model says that knows nothing of its error: the interval is the latency itself."""
+        return cls(latency_ms, (latency_ms, latency_ms), tuple(map(float, kernels_ms)), planner)
 
 
 class LatencyModel(Protocol):

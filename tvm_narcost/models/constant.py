@@ -25,5 +25,5 @@ class ConstantModel:
         for plan in plans:
             kernels = len(plan.kernels)
             kernels_ms = (self.latency_ms / kernels,) * kernels if kernels else ()
-            predictions.append(Prediction(self.latency_ms, (self.latency_ms,) * 2, kernels_ms, plan.planner))
+            predictions.append(Prediction.of_point(self.latency_ms, plan.planner, kernels_ms))
         return predictions

@@ -35,7 +35,7 @@ class FlopsModel:
         predictions = []
         for graph, plan in zip(graphs, plans, strict=True):
             latency_ms = float(np.exp(self.intercept + self.slope * np.log(max(graph_cost(graph).flops, 1))))
-            predictions.append(Prediction(latency_ms, (latency_ms, latency_ms), (), plan.planner))
+            predictions.append(Prediction.of_point(latency_ms, plan.planner))
         return predictions
 
     def save(self, folder: Path) -> None:

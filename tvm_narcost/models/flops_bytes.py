@@ -30,11 +30,11 @@ class FlopsBytesModel:
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
     ) -> list[Prediction]:
         """See :class:`tvm_narcost.predictor.LatencyModel`; neither plan nor profile takes part."""
-        predictions = []
         logs = _logarithms(graphs) @ np.array([self.intercept, self.flops_slope, self.bytes_slope])
-        for latency_ms, plan in zip(np.exp(logs).tolist(), plans, strict=True):
-            predictions.append(Prediction(latency_ms, (latency_ms, latency_ms), (), plan.planner))
-        return predictions
+        return [
+            Prediction.of_point(latency_ms, plan.planner)
+            for latency_ms, plan in zip(np.exp(logs).tolist(), plans, strict=True)
+        ]
 
 
 def fit_flops_bytes(graphs: Sequence[OpGraph], latency_ms: Sequence[float]) -> FlopsBytesModel:

@@ -137,8 +137,7 @@ class GraphLatency:
         """See :class:`tvm_narcost.predictor.LatencyModel`; the profile is the one that it was trained on."""
         latencies_ms = self.latencies_ms([encode_features(graph) for graph in graphs])
         return [
-            Prediction(latency_ms, (latency_ms, latency_ms), (), plan.planner)
-            for latency_ms, plan in zip(latencies_ms, plans, strict=True)
+            Prediction.of_point(latency_ms, plan.planner) for latency_ms, plan in zip(latencies_ms, plans, strict=True)
         ]
 
     def latencies_ms(self, features: Sequence[GraphFeatures]) -> list[float]:

@@ -56,10 +56,7 @@ class KernelSum:
         predictions = []
         for plan in plans:
             kernels_ms = self.kernels_us(kernel_facts(plan), profile) / 1e3
-            latency_ms = float(kernels_ms.sum())
-            predictions.append(
-                Prediction(latency_ms, (latency_ms, latency_ms), tuple(map(float, kernels_ms)), plan.planner)
-            )
+            predictions.append(Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms))
         return predictions
 
     def kernels_us(self, facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.float64]:

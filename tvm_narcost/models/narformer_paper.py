@@ -65,11 +65,10 @@ class NarFormerPaper:
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
     ) -> list[Prediction]:
         """See :class:`tvm_narcost.predictor.LatencyModel`; the profile is the one that it was trained on."""
-        predictions = []
-        for graph, plan in zip(graphs, plans, strict=True):
-            latency_ms = self.latency_ms(encode_graph(graph))
-            predictions.append(Prediction(latency_ms, (latency_ms, latency_ms), (), plan.planner))
-        return predictions
+        return [
+            Prediction.of_point(self.latency_ms(encode_graph(graph)), plan.planner)
+            for graph, plan in zip(graphs, plans, strict=True)
+        ]
 
     def latency_ms(self, tokens: PaperTokens) -> float:
         """Predicted latency of one encoded network; without ``log_target`` nothing keeps it from being negative."""

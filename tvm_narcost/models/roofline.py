@@ -24,8 +24,5 @@ class RooflineModel:
         predictions = []
         for plan in plans:
             kernels_ms = roofline(kernel_facts(plan), profile).total_us / 1e3
-            latency_ms = float(kernels_ms.sum())
-            predictions.append(
-                Prediction(latency_ms, (latency_ms, latency_ms), tuple(map(float, kernels_ms)), plan.planner)
-            )
+            predictions.append(Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms))
         return predictions
