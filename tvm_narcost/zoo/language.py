@@ -3,7 +3,8 @@
 from tvm_narcost.zoo import operators as ops
 from tvm_narcost.zoo.attention import attend, heads_of, transformer_block
 from tvm_narcost.zoo.blocks import layer_norm, residual, swish
-from tvm_narcost.zoo.builder import FLOAT, INT64, GraphBuilder, Value
+from tvm_narcost.zoo.builder import INT64, GraphBuilder, Value
+from tvm_narcost.zoo.text_blocks import causal_mask, linear, padding_mask, rms_norm
 
 __all__ = ["build_bert", "build_gpt"]
 
@@ -19,14 +20,6 @@ def _embedding(b: GraphBuilder, length: int, width: int, vocabulary: int) -> Val
         return ops.add(b, x, b.weight((1, length, width), 0.3))
     positions = b.constant(list(range(length)), (1, length))
     return ops.add(b, x, ops.gather_rows(b, max(512, length), width, positions))
-
-
-def _padding_mask(b: GraphBuilder, length: int) -> Value:
-    """Input of ones and zeros to 0 and -10000: Unsqueeze, Cast, Sub, Mul."""
-    mask = b.input((b.batch, length), "attention_mask", INT64)
-    mask = ops.unsqueeze(b, mask, (1, 2))
-    mask = b.node("Cast", [mask], mask.shape, 1.0, dtype=FLOAT, to=1)
-    return ops.binary(b, "Mul", ops.binary(b, "Sub", b.scalar(1.0), mask, 0.1), b.scalar(-10000.0), 0.1)
 
 
 def _width_and_heads(b: GraphBuilder) -> tuple[int, int]:
@@ -49,7 +42,7 @@ def build_bert(b: GraphBuilder) -> None:
         segments = b.input((b.batch, length), "token_type_ids", INT64)
         x = ops.add(b, x, ops.gather_rows(b, 2, width, segments))
     x = layer_norm(b, x)
-    mask = _padding_mask(b, length) if rng.random() < 0.6 else None
+    mask = padding_mask(b, length) if rng.random() < 0.6 else None
     for _ in range(depth):
         x = transformer_block(b, x, heads, hidden, pre_norm=False, act=act, mask=mask)
     b.output(x)
@@ -57,21 +50,6 @@ def build_bert(b: GraphBuilder) -> None:
         first = b.node("Gather", [x, b.constant([0], ())], (b.batch, width), axis=1)
         pooled = ops.unary(b, "Tanh", ops.gemm(b, first, width), 0.7)
         b.output(ops.gemm(b, pooled, rng.choice([2, 3, 5])))
-
-
-def _causal_mask(b: GraphBuilder, length: int) -> Value:
-    """0 on and below the diagonal, -10000 above."""
-    data = [0.0 if column <= row else -10000.0 for row in range(length) for column in range(length)]
-    mask = b.constant(data, (1, 1, length, length), FLOAT)
-    return Value(mask.name, mask.shape, 0.1)
-
-
-def _rms_norm(b: GraphBuilder, x: Value) -> Value:
-    """RMSNorm: divide by the root of the mean square, then scale."""
-    squared = ops.binary(b, "Pow", x, b.scalar(2.0), x.level**2)
-    mean = ops.add(b, ops.reduce_mean(b, squared, (2,)), b.scalar(1e-6))
-    normal = ops.binary(b, "Div", x, ops.unary(b, "Sqrt", mean, x.level), 1.0)
-    return ops.mul(b, b.weight((x.shape[2],), 1.0), normal)
 
 
 def _rotated(b: GraphBuilder, x: Value, cosine: Value, sine: Value) -> Value:
@@ -82,22 +60,15 @@ def _rotated(b: GraphBuilder, x: Value, cosine: Value, sine: Value) -> Value:
     return ops.binary(b, "Add", ops.mul(b, x, cosine), ops.mul(b, turned, sine), x.level)
 
 
-def _linear(b: GraphBuilder, x: Value, features: int) -> Value:
-    """Product with a weight, no bias."""
-    shape = (*x.shape[:-1], features)
-    weight = b.weight((x.shape[-1], features), 1 / (x.shape[-1] * x.level))
-    return b.node("MatMul", [x, weight], shape, 1.0, 2.0 * x.elements * features)
-
-
 def _llama_block(b: GraphBuilder, x: Value, heads: int, hidden: int, mask: Value, angles: tuple[Value, Value]) -> Value:
     """RMSNorm, rotary attention without biases, gated feed-forward layer; Touvron et al. 2023."""
-    y = _rms_norm(b, x)
-    q, k, v = (heads_of(b, _linear(b, y, y.shape[2]), heads) for _ in range(3))
+    y = rms_norm(b, x)
+    q, k, v = (heads_of(b, linear(b, y, y.shape[2]), heads) for _ in range(3))
     q, k = (_rotated(b, part, *angles) for part in (q, k))
-    x = residual(b, x, _linear(b, attend(b, q, k, v, mask), x.shape[2]))
-    y = _rms_norm(b, x)
-    gated = ops.mul(b, swish(b, _linear(b, y, hidden)), _linear(b, y, hidden))
-    return residual(b, x, _linear(b, gated, x.shape[2]))
+    x = residual(b, x, linear(b, attend(b, q, k, v, mask), x.shape[2]))
+    y = rms_norm(b, x)
+    gated = ops.mul(b, swish(b, linear(b, y, hidden)), linear(b, y, hidden))
+    return residual(b, x, linear(b, gated, x.shape[2]))
 
 
 def build_gpt(b: GraphBuilder) -> None:
@@ -109,17 +80,17 @@ def build_gpt(b: GraphBuilder) -> None:
     depth = rng.randint(1, 12)
     ratio = rng.choice([4, 4, 4, 3, 2])
     llama = rng.random() < 0.3
-    mask = _causal_mask(b, length)
+    mask = causal_mask(b, length)
     x = _embedding(b, length, width, vocabulary)
     if llama:
         angles = (b.weight((1, 1, length, width // heads), 0.8), b.weight((1, 1, length, width // heads), 0.6))
         for _ in range(depth):
             x = _llama_block(b, x, heads, width * ratio * 2 // 3, mask, angles)
-        x = _rms_norm(b, x)
+        x = rms_norm(b, x)
     else:
         for _ in range(depth):
             x = transformer_block(b, x, heads, width * ratio, pre_norm=True, mask=mask)
         x = layer_norm(b, x)
     if rng.random() < 0.4:  # only the last position predicts
         x = ops.slice_axis(b, x, 1, length - 1, length)
-    b.output(_linear(b, x, vocabulary))
+    b.output(linear(b, x, vocabulary))

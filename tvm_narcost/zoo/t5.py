@@ -11,18 +11,11 @@ from tvm_narcost.zoo.text_blocks import (
     draw_width_and_heads,
     linear,
     padding_mask,
+    rms_norm,
     token_rows,
 )
 
 __all__ = ["t5_network"]
-
-
-def _root_norm(b: GraphBuilder, x: Value) -> Value:
-    """RMSNorm: Pow, ReduceMean, Add, Sqrt, Div, Mul."""
-    squared = ops.binary(b, "Pow", x, b.scalar(2.0), x.level**2)
-    mean = ops.add(b, ops.reduce_mean(b, squared, (2,)), b.scalar(1e-6))
-    normal = ops.binary(b, "Div", x, ops.unary(b, "Sqrt", mean, x.level), 1.0)
-    return ops.mul(b, b.weight((x.shape[2],), 1.0), normal)
 
 
 def _t5_attention(b: GraphBuilder, x: Value, source: Value, heads: int, bias: Value | None) -> Value:
@@ -50,21 +43,21 @@ def _encoder(b: GraphBuilder, table: Value, length: int, heads: int, hidden: int
     if b.rng.random() < 0.5:
         bias = ops.binary(b, "Add", bias, padding_mask(b, length), 0.3)
     for _ in range(depth):
-        y = _root_norm(b, x)
+        y = rms_norm(b, x)
         x = residual(b, x, _t5_attention(b, y, y, heads, bias))
-        x = residual(b, x, _t5_feed_forward(b, _root_norm(b, x), hidden, gated))
-    return _root_norm(b, x)
+        x = residual(b, x, _t5_feed_forward(b, rms_norm(b, x), hidden, gated))
+    return rms_norm(b, x)
 
 
 def _decoder(b: GraphBuilder, x: Value, memory: Value, heads: int, hidden: int, depth: int, gated: bool) -> Value:
     steps = x.shape[1]
     bias = ops.binary(b, "Add", b.weight((1, heads, steps, steps), 0.3), causal_mask(b, steps), 0.3)
     for _ in range(depth):
-        y = _root_norm(b, x)
+        y = rms_norm(b, x)
         x = residual(b, x, _t5_attention(b, y, y, heads, bias))
-        x = residual(b, x, _t5_attention(b, _root_norm(b, x), memory, heads, None))
-        x = residual(b, x, _t5_feed_forward(b, _root_norm(b, x), hidden, gated))
-    return _root_norm(b, x)
+        x = residual(b, x, _t5_attention(b, rms_norm(b, x), memory, heads, None))
+        x = residual(b, x, _t5_feed_forward(b, rms_norm(b, x), hidden, gated))
+    return rms_norm(b, x)
 
 
 def t5_network(b: GraphBuilder) -> None:

@@ -1,4 +1,4 @@
-"""What transformers over tokens share: sizes, rows of a table, masks, layers without bias."""
+"""What transformers over tokens share: sizes, rows of a table, masks, layers without bias, RMSNorm."""
 
 from tvm_narcost.zoo import operators as ops
 from tvm_narcost.zoo.builder import FLOAT, INT64, GraphBuilder, Value
@@ -10,6 +10,7 @@ __all__ = [
     "draw_width_and_heads",
     "linear",
     "padding_mask",
+    "rms_norm",
     "token_rows",
 ]
 
@@ -36,6 +37,14 @@ def linear(b: GraphBuilder, x: Value, features: int) -> Value:
     """Product with a weight, no bias."""
     weight = b.weight((x.shape[-1], features), 1 / (x.shape[-1] * x.level))
     return b.node("MatMul", [x, weight], (*x.shape[:-1], features), 1.0, 2.0 * x.elements * features)
+
+
+def rms_norm(b: GraphBuilder, x: Value) -> Value:
+    """RMSNorm: Pow, ReduceMean, Add, Sqrt, Div, Mul."""
+    squared = ops.binary(b, "Pow", x, b.scalar(2.0), x.level**2)
+    mean = ops.add(b, ops.reduce_mean(b, squared, (2,)), b.scalar(1e-6))
+    normal = ops.binary(b, "Div", x, ops.unary(b, "Sqrt", mean, x.level), 1.0)
+    return ops.mul(b, b.weight((x.shape[2],), 1.0), normal)
 
 
 def token_rows(b: GraphBuilder, name: str, length: int, table: Value) -> Value:

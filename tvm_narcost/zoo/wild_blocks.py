@@ -17,6 +17,7 @@ from tvm_narcost.zoo.blocks import (
 from tvm_narcost.zoo.builder import GraphBuilder, Value
 from tvm_narcost.zoo.classic import fire_module
 from tvm_narcost.zoo.dense import dense_layer
+from tvm_narcost.zoo.image_blocks import instance_norm
 from tvm_narcost.zoo.inception import inception_module
 from tvm_narcost.zoo.mobile import inverted_residual
 from tvm_narcost.zoo.residual import residual_block
@@ -175,25 +176,20 @@ def _normalise(b: GraphBuilder, x: Value) -> Value:
     if kind == "lrn":
         return ops.lrn(b, x)
     if kind == "instance":
-        return _instance_norm(b, x)
+        return instance_norm(b, x)
     if kind == "l2":  # the norm over all channels, then a learned scale
         size = Value(*_as(ops.reduce_mean(b, x, (1,), op_type="ReduceL2"), x.level * x.shape[1] ** 0.5))
         size = ops.add(b, size, b.scalar(1e-6))
         return ops.mul(b, ops.binary(b, "Div", x, size), b.weight((x.shape[1], 1, 1), x.shape[1] ** 0.5))
     if kind == "group" and x.shape[1] % 4 == 0:
         n, c, h, w = x.shape
-        y = _instance_norm(b, ops.reshape(b, x, (n, 4, c // 4 * h * w)))
+        y = instance_norm(b, ops.reshape(b, x, (n, 4, c // 4 * h * w)))
         return ops.add(b, ops.reshape(b, y, (n, c, h, w)), b.weight((1, c, 1, 1), 0.1))
     return ops.transpose(b, layer_norm(b, ops.transpose(b, x, (0, 2, 3, 1))), (0, 3, 1, 2))
 
 
 def _as(value: Value, level: float) -> tuple[str, tuple[int, ...], float]:
     return value.name, value.shape, level
-
-
-def _instance_norm(b: GraphBuilder, x: Value) -> Value:
-    scale, shift = b.weight((x.shape[1],), 1.0), b.weight((x.shape[1],), 0.4)
-    return b.node("InstanceNormalization", [x, scale, shift], x.shape, 0.5, epsilon=1e-5)
 
 
 def _activate(b: GraphBuilder, x: Value) -> Value:
