@@ -1,8 +1,6 @@
 """ONNX Runtime on small networks: its plan, its kernels' times, its errors."""
 
-import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hardware_profiles import DeviceFacts, HardwareProfile, MeasurementProtocol, RuntimeFacts
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
-from tvm_narcost.measure import pinning, runtime
+from tvm_narcost.measure import runtime
 from tvm_narcost.measure.protocol import Samples
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.measure.runtimes import onnxruntime as ours
@@ -28,14 +26,7 @@ PROFILE = HardwareProfile(
 )
 
 
-@pytest.fixture(autouse=True)
-def first_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tests leave the last core to whoever measures in earnest."""
-    cores = pinning.allowed_cores()
-    monkeypatch.setattr(pinning, "allowed_cores", lambda: cores[:1])
-    yield
-    if cores:
-        os.sched_setaffinity(0, cores)
+pytestmark = pytest.mark.usefixtures("first_core")
 
 
 def convolutions(count: int, weights: bool = True, names: tuple[str, ...] = (), channels: int = 16) -> onnx.ModelProto:

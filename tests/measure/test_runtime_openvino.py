@@ -1,7 +1,7 @@
 """OpenVINO on small networks: its plan, its kernels' times, its errors."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -33,14 +33,7 @@ PROFILE = HardwareProfile(
 )
 
 
-@pytest.fixture(autouse=True)
-def first_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tests leave the last core to whoever measures in earnest."""
-    cores = pinning.allowed_cores()
-    monkeypatch.setattr(pinning, "allowed_cores", lambda: cores[:1])
-    yield
-    if cores:
-        os.sched_setaffinity(0, cores)
+pytestmark = pytest.mark.usefixtures("first_core")
 
 
 def network(

@@ -1,8 +1,7 @@
 """TVM on small networks: its plan, its kernels' times, its errors."""
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -21,7 +20,6 @@ from relay_frontend.costs import graph_cost
 from relay_frontend.plan import FusionPlan
 from relay_frontend.relax import from_relax
 from tvm_narcost.errors import MeasurementError
-from tvm_narcost.measure import pinning
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.measure.runtimes.tvm import TvmRuntime, kernel_times
 from tvm_narcost.measure.runtimes.tvm_plan import plan_module
@@ -30,14 +28,7 @@ DEVICE = DeviceFacts("here", "any", (), 1, 16, 1, 1, 1, (("float32", 1.0),), (("
 PROTOCOL = MeasurementProtocol(warmup_s=0, warmup_runs=1, min_samples=3, max_samples=5, budget_s=0.5, profiled_runs=4)
 
 
-@pytest.fixture(autouse=True)
-def first_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tests leave the last core to whoever measures in earnest."""
-    cores = pinning.allowed_cores()
-    monkeypatch.setattr(pinning, "allowed_cores", lambda: cores[:1])
-    yield
-    if cores:
-        os.sched_setaffinity(0, cores)
+pytestmark = pytest.mark.usefixtures("first_core")
 
 
 def profile(target: str = "llvm") -> HardwareProfile:

@@ -3,10 +3,8 @@
 import os
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,14 +15,14 @@ import onnxruntime
 from hardware_profiles import HardwareProfile, MeasurementProtocol
 from relay_frontend.onnx import from_onnx, opset_versions
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measurement
-from tvm_narcost.errors import MeasurementError
+from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.fusion.generic import mark_generic_kernels
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.node_order import arrange_nodes
+from tvm_narcost.measure.outcome import measured, name_nodes, runtime_errors, why_inconsistent
 from tvm_narcost.measure.pinning import pinned
-from tvm_narcost.measure.protocol import Samples, take_samples
+from tvm_narcost.measure.protocol import take_samples
 from tvm_narcost.measure.reference import reference_kernel
 from tvm_narcost.measure.runtimes.onnxruntime_overhead import profiler_overhead_us
 from tvm_narcost.measure.runtimes.onnxruntime_trace import kernel_times, read_trace, unnamed
@@ -43,7 +41,6 @@ _WEIGHTS = "weights"
 _PROFILED_S = 0.2  # short networks: profile for this long, so that whole microseconds average out
 _MOST_PROFILED_RUNS = 50
 _MOST_EVENTS = 10_000  # about 7 MB of trace
-_SUM_TOLERANCE = 0.25
 
 
 class OnnxRuntime:
@@ -76,38 +73,26 @@ class OnnxRuntime:
             feed = {
                 value.name: random_input(value.name, value.shape, _dtype(value.type)) for value in session.get_inputs()
             }
-            with _ort_errors(model.graph.name, "run"):
+            with runtime_errors("ONNX Runtime", model.graph.name, "run"):
                 warmups = _profile(session, feed, len(names), profile.protocol)
                 trace = Path(session.end_profiling())
             kernels = kernel_times(read_trace(trace)[warmups:], names, model.graph.name)
             samples = take_samples(lambda: session.run(None, feed), reference_kernel(), profile.protocol)
-        reason = samples.reason or _why_inconsistent(kernels, samples, profiler_overhead_us())
-        measurement = Measurement(
-            graph_hash=graph_hash,
-            plan_hash=plan.plan_hash(),
-            profile_id=profile.id,
-            samples_us=samples.samples_us,
-            reference_us=samples.reference_us,
-            kernels=kernels,
-            fingerprint=facts,
-            protocol_version=PROTOCOL_VERSION,
-            verdict="noisy" if reason else "stable",
-            reason=reason,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        total_us = sum(median(time.samples_us) for time in kernels) - len(kernels) * profiler_overhead_us()
+        doubt = why_inconsistent(total_us, samples, len(kernels), "the kernels' medians")
+        measurement = measured(plan, profile, graph_hash, samples, kernels, facts, doubt)
         return plan, measurement
 
 
 def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights present and unique; node names unique and plain, since the trace knows a kernel only by its name."""
     prepared = with_unique_weights(with_weights(model))
-    used: Counter[str] = Counter()
-    for node in prepared.graph.node:
-        name = "".join(letter if letter.isprintable() and letter not in '"\\' else "_" for letter in node.name)
-        name = name or node.op_type
-        used[name] += 1
-        node.name = name if used[name] == 1 else f"{name}__{used[name]}"
+    name_nodes(prepared, _plain)
     return prepared
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isprintable() and letter not in '"\\' else "_" for letter in name)
 
 
 def _session(model: onnx.ModelProto, profile: HardwareProfile, folder: Path, *, profiled: bool) -> Any:
@@ -134,7 +119,7 @@ def _session(model: onnx.ModelProto, profile: HardwareProfile, folder: Path, *, 
         "session.disable_prepacking": "0" if profiled else "1",
         **dict(profile.runtime.options),
     }
-    with _ort_errors(model.graph.name, "build"):
+    with runtime_errors("ONNX Runtime", model.graph.name, "build"):
         for name, value in entries.items():
             options.add_session_config_entry(name, value)
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -162,19 +147,6 @@ def _profile(session: Any, feed: dict[str, Any], kernels: int, protocol: Measure
     return warmups
 
 
-def _why_inconsistent(kernels: Sequence[KernelTime], samples: Samples, overhead_us: float) -> str:
-    """Empty when the kernels add up to the network; else one of the two was disturbed."""
-    total_us = sum(median(time.samples_us) - overhead_us for time in kernels)
-    end_to_end_us = median(samples.samples_us)
-    # the reported times are whole microseconds
-    if abs(total_us - end_to_end_us) <= _SUM_TOLERANCE * end_to_end_us + len(kernels):
-        return ""
-    return (
-        f"the kernels' medians add up to {total_us:.0f} us, expected about the {end_to_end_us:.0f} us of the network: "
-        "something disturbed one of the two"
-    )
-
-
 def _facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
     """The fingerprint, with what this runtime adds to it."""
     options = " ".join(f"{name}={value}" for name, value in {**OPTIONS, **dict(profile.runtime.options)}.items())
@@ -194,13 +166,3 @@ def _scratch_folder() -> Iterator[Path]:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="narcost-", dir=memory if memory.is_dir() else None) as name:
         yield Path(name)
-
-
-@contextmanager
-def _ort_errors(network: str, verb: str) -> Iterator[None]:
-    """Turn what ONNX Runtime raises into a MeasurementError; it has some twenty classes without a common base."""
-    try:
-        yield
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise MeasurementError(f"ONNX Runtime could not {verb} {network!r}: {text}") from error

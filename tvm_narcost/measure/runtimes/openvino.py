@@ -1,10 +1,7 @@
 """OpenVINO on the CPU: its execution graph is the plan, its performance counters give the time of each kernel."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import fmean, median
 from typing import Any
@@ -17,12 +14,13 @@ from relay_frontend.graph import OpGraph
 from relay_frontend.onnx import from_onnx
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measurement
+from tvm_narcost.database.measurement import KernelTime, Measurement
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
+from tvm_narcost.measure.outcome import measured, name_nodes, runtime_errors, why_inconsistent
 from tvm_narcost.measure.pinning import pinned
-from tvm_narcost.measure.protocol import Samples, take_samples
+from tvm_narcost.measure.protocol import take_samples
 from tvm_narcost.measure.reference import reference_kernel
 from tvm_narcost.measure.runtimes.openvino_graph import executed_nodes, name_operators
 from tvm_narcost.measure.runtimes.openvino_plan import OpenVinoPlan, plan_nodes
@@ -46,7 +44,6 @@ _DISTURBED = 1.1
 _ROUNDING_US = 0.5
 _COUNTER_US = 0.03  # two readings of the clock; measured on a network of 90 kernels that took 170 us without
 _COUNTED_SHARE = 0.01
-_SUM_TOLERANCE = 0.25
 
 
 class OpenVino:
@@ -73,27 +70,16 @@ class OpenVino:
         with pinned(profile.runtime.threads):  # before compiling: threads keep the cores that they start on
             facts = _facts(profile)
             network, compiled, planned = _build(model, profile)
-            with _openvino_errors(model.graph.name, "run"):
+            with runtime_errors("OpenVINO", model.graph.name, "run"):
                 request, run = _request(compiled)
                 means, run_us = _profile(run, request, profile.protocol)
                 if sum(map(len, planned.members)) * _COUNTER_US > _COUNTED_SHARE * run_us:
                     _, run = _request(openvino.Core().compile_model(network, "CPU", _properties(profile)))
                 samples = take_samples(run, reference_kernel(), profile.protocol)
         kernels = _kernel_times(planned, means)
-        reason = samples.reason or _why_inconsistent(kernels, samples)
-        measurement = Measurement(
-            graph_hash=graph_hash,
-            plan_hash=planned.plan.plan_hash(),
-            profile_id=profile.id,
-            samples_us=samples.samples_us,
-            reference_us=samples.reference_us,
-            kernels=kernels,
-            fingerprint=facts,
-            protocol_version=PROTOCOL_VERSION,
-            verdict="noisy" if reason else "stable",
-            reason=reason,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        total_us = sum(sum(time.samples_us) for time in kernels)
+        doubt = why_inconsistent(total_us, samples, len(kernels), "the kernels")
+        measurement = measured(planned.plan, profile, graph_hash, samples, kernels, facts, doubt)
         return planned.plan, measurement
 
 
@@ -101,7 +87,7 @@ def _build(model: onnx.ModelProto, profile: HardwareProfile) -> tuple[Any, Any, 
     """The network as OpenVINO reads it, compiled with counters, and planned."""
     prepared = _prepared(model)
     graph = canonicalize(from_onnx(prepared))
-    with _openvino_errors(model.graph.name, "build"):
+    with runtime_errors("OpenVINO", model.graph.name, "build"):
         core = openvino.Core()
         network = core.read_model(prepared.SerializeToString())
         name_operators(network, prepared.graph.node)
@@ -122,11 +108,7 @@ def _request(compiled: Any) -> tuple[Any, Callable[[], object]]:
 def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights present and unique; node names unique, since the graph as read knows a node only by its name."""
     prepared = with_unique_weights(with_weights(model), reserved=_NEUTRAL)
-    used: Counter[str] = Counter()
-    for node in prepared.graph.node:
-        name = node.name or node.op_type
-        used[name] += 1
-        node.name = name if used[name] == 1 else f"{name}__{used[name]}"
+    name_nodes(prepared)
     return prepared
 
 
@@ -202,32 +184,7 @@ def _kernel_times(planned: OpenVinoPlan, means: Mapping[str, float]) -> tuple[Ke
     )
 
 
-def _why_inconsistent(kernels: Sequence[KernelTime], samples: Samples) -> str:
-    """Empty when the kernels add up to the network; else one of the two was disturbed."""
-    total_us = sum(sum(time.samples_us) for time in kernels)
-    end_to_end_us = median(samples.samples_us)
-    # the counters are whole microseconds, and their difference of two readings is off by up to one more
-    if abs(total_us - end_to_end_us) <= _SUM_TOLERANCE * end_to_end_us + len(kernels):
-        return ""
-    return (
-        f"the kernels add up to {total_us:.0f} us, expected about the {end_to_end_us:.0f} us of the network: "
-        "something disturbed one of the two"
-    )
-
-
 def _facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
     """The fingerprint, with what this runtime adds to it."""
     options = " ".join(f"{name}={value}" for name, value in sorted(_properties(profile).items()))
     return tuple(sorted({**dict(fingerprint(profile)), "openvino_options": options}.items()))
-
-
-@contextmanager
-def _openvino_errors(network: str, verb: str) -> Iterator[None]:
-    """Turn what OpenVINO raises into a MeasurementError; most of it is RuntimeError."""
-    try:
-        yield
-    except MeasurementError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise MeasurementError(f"OpenVINO could not {verb} {network!r}: {text}") from error

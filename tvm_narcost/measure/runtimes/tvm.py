@@ -7,7 +7,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import onnx
@@ -16,12 +15,12 @@ from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
 from hardware_profiles import HardwareProfile, MeasurementProtocol
-from relay_frontend.errors import FrontendError
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measurement
+from tvm_narcost.database.measurement import KernelTime, Measurement
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
+from tvm_narcost.measure.outcome import measured, one_line, runtime_errors
 from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.measure.protocol import take_samples
 from tvm_narcost.measure.reference import reference_kernel
@@ -71,19 +70,7 @@ class TvmRuntime:
                 kernels = kernel_times(traces, planned.calls, len(planned.plan.kernels), name)
                 run = relax.VirtualMachine(executable, tvm.cpu())["main"]  # one without the instrument
                 samples = take_samples(lambda: run(*feed), reference_kernel(), profile.protocol)
-        measurement = Measurement(
-            graph_hash=graph_hash,
-            plan_hash=planned.plan.plan_hash(),
-            profile_id=profile.id,
-            samples_us=samples.samples_us,
-            reference_us=samples.reference_us,
-            kernels=kernels,
-            fingerprint=facts,
-            protocol_version=PROTOCOL_VERSION,
-            verdict=samples.verdict,
-            reason=samples.reason,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        measurement = measured(planned.plan, profile, graph_hash, samples, kernels, facts)
         return planned.plan, measurement
 
 
@@ -184,21 +171,16 @@ def _target(profile: HardwareProfile) -> tvm.target.Target:
         return tvm.target.Target(profile.runtime.tvm_target)
     except Exception as error:
         raise MeasurementError(
-            f"profile {profile.id!r} has tvm_target {profile.runtime.tvm_target!r} ({_one_line(error)}), expected "
+            f"profile {profile.id!r} has tvm_target {profile.runtime.tvm_target!r} ({one_line(error)}), expected "
             'llvm or a JSON document such as {"kind": "llvm", "mcpu": "znver5"}: correct [runtime] tvm_target'
         ) from error
 
 
 @contextlib.contextmanager
 def _tvm_errors(network: str, verb: str) -> Iterator[None]:
-    """Turn what TVM raises into a MeasurementError; it raises almost anything, ValueError and AssertionError too."""
-    try:
-        with _silent_stderr():
-            yield
-    except (FrontendError, MeasurementError):
-        raise
-    except Exception as error:
-        raise MeasurementError(f"TVM could not {verb} {network!r}: {_one_line(error)}") from error
+    """Turn what TVM raises into a MeasurementError, and keep what it prints to itself."""
+    with runtime_errors("TVM", network, verb), _silent_stderr():
+        yield
 
 
 @contextlib.contextmanager
@@ -213,7 +195,3 @@ def _silent_stderr() -> Iterator[None]:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
