@@ -24,16 +24,14 @@ from hardware_profiles import load_profile
 from tvm_narcost.database.dataset import read_dataset
 from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
-from tvm_narcost.training.evaluate import fit_kernel_sum_to
+from tvm_narcost.training.evaluate import fit_kernel_sum_to, hold_family_out, kernel_sum_us
 from tvm_narcost.training.examples import Example, encode_records
 from tvm_narcost.training.loop import TrainingSettings
-from tvm_narcost.training.splits import leave_family_out
 from tvm_narcost.zoo import NNLQP_FAMILIES
 
 __all__ = ["PREDICTORS", "compare_kernels", "kernel_kinds", "summarise"]
 
 PREDICTORS = ("narformer", "kernel_sum")
-_VALIDATION = 0.05  # held back as in training/evaluate.py, so that both train on the same networks
 _examples: list[Example] = []
 
 
@@ -101,14 +99,11 @@ def predict_family(examples: Sequence[Example], family: str, seed: int, epochs: 
     Raises:
         TrainingError: no network of that family, or none of others.
     """
-    split = leave_family_out(examples, family, validation=_VALIDATION)
+    split = hold_family_out(examples, family)
     ensemble = train_ensemble(split.train, replace(TrainingSettings(), epochs=epochs), (seed,))
-    kernel_sum = fit_kernel_sum_to(split.train, seed)
     predicted = {
         "narformer": ensemble_us(ensemble, split.test),
-        "kernel_sum": [
-            example.yardstick_us * np.exp(kernel_sum.log_efficiency(example.tokens)) for example in split.test
-        ],
+        "kernel_sum": kernel_sum_us(fit_kernel_sum_to(split.train, seed), split.test),
     }
     return compare_kernels(split.test, predicted)
 

@@ -18,7 +18,7 @@ from tvm_narcost.models.training_kernels import TrainingKernels, fit_training_ke
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import kernel_facts
-from tvm_narcost.training.loop import predict_us
+from tvm_narcost.training.ensemble import ensemble_us
 
 
 def predict(model: NarFormerLatency, *plans: FusionPlan) -> list[Prediction]:
@@ -72,7 +72,7 @@ def test_members_agree_on_their_mean_logarithm(narformer: NarFormerLatency) -> N
 def test_training_and_prediction_compute_the_same(narformer: NarFormerLatency) -> None:
     measured = examples(("mixed",), 2)
     for kernels_us, prediction in zip(
-        predict_us(narformer.ensemble.networks, measured),
+        ensemble_us(narformer.ensemble, measured),
         predict(narformer, *(example.plan for example in measured)),
         strict=True,
     ):

@@ -1,21 +1,31 @@
 """Training of the default NAR-Former, on times that follow a formula."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from tests.training.analytic import PROFILE, examples
 from tests.training.conftest import Trained
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.flops import fit_flops
+from tvm_narcost.models.kernel_ensemble import KernelEnsemble
+from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.training.ensemble import ensemble_us
 from tvm_narcost.training.evaluate import measured_ms
-from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, predict_us, train_network
+from tvm_narcost.training.examples import Example
+from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
 from tvm_narcost.training.metrics import compute_metrics
 
 TINY = dataclasses.replace(DEFAULT_CONFIG, model_width=16, heads=2, encoder_blocks=1)
 BRIEF = dataclasses.replace(TrainingSettings(), epochs=2, batch=4)
+
+
+def predict_us(networks: Sequence[NarFormer], measured: Sequence[Example]) -> list[NDArray[np.float64]]:
+    return ensemble_us(KernelEnsemble(tuple(networks), None), measured)
 
 
 def weights(seed: int, crop: int = 96) -> dict[str, torch.Tensor]:

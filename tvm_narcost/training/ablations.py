@@ -1,17 +1,18 @@
 """Ablations of the default NAR-Former: one thing of it is changed at a time, all else stays (the paper's Table 5)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hardware_profiles import HardwareProfile
+from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.tokens import default
+from tvm_narcost.training.ensemble import ensemble_us
+from tvm_narcost.training.evaluate import Predictor, network_ms
 from tvm_narcost.training.examples import Example
-from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, predict_us, train_network
+from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
 from tvm_narcost.training.splits import Split
 
 __all__ = ["ABLATIONS"]
-
-Predictor = Callable[[Split[Example], HardwareProfile, int], list[float]]
 
 _HEAD = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIONS)
 _COLUMN = {name: _HEAD + index for index, name in enumerate(default.QUANTITIES)}
@@ -38,7 +39,7 @@ def _variant(
         changed = dataclasses.replace(DEFAULT_CONFIG, **config)  # type: ignore[arg-type]  # checked by the config
         chosen = dataclasses.replace(TrainingSettings(), **settings)  # type: ignore[arg-type]
         networks = [train_network(train, chosen, seed + 100 * member, config=changed) for member in range(members)]
-        return [float(kernels_us.sum()) / 1e3 for kernels_us in predict_us(networks, test)]
+        return network_ms(ensemble_us(KernelEnsemble(tuple(networks), None), test))
 
     return predict
 

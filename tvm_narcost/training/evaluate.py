@@ -1,9 +1,10 @@
 """Evaluation: each predictor is fitted on a split's training part and judged on its test part, all alike."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
@@ -11,6 +12,7 @@ from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.flops import fit_flops
 from tvm_narcost.models.flops_bytes import fit_flops_bytes
 from tvm_narcost.models.kernel_sum import KernelSum, fit_kernel_sum
+from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens.paper import encode_graph
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.examples import Example
@@ -20,7 +22,10 @@ from tvm_narcost.training.metrics import Metrics, compute_metrics
 from tvm_narcost.training.paper_loop import PaperSettings, train_paper_network
 from tvm_narcost.training.splits import Split, leave_family_out
 
-__all__ = ["PREDICTORS", "FamilyResult", "fit_kernel_sum_to", "leave_one_family_out", "measured_ms"]
+__all__ = [
+    "PREDICTORS", "FamilyResult", "Predictor", "fit_kernel_sum_to", "hold_family_out", "kernel_sum_us",
+    "leave_one_family_out", "measured_ms", "network_ms",
+]  # fmt: skip
 
 Predictor = Callable[[Split[Example], HardwareProfile, int], list[float]]
 """Fits on a split with a seed; predicted milliseconds of the split's test networks."""
@@ -56,34 +61,46 @@ def fit_kernel_sum_to(examples: Sequence[Example], seed: int) -> KernelSum:
     )
 
 
-def _flops(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    model = fit_flops([example.graph for example in split.train], measured_ms(split.train))
-    graphs, plans = [example.graph for example in split.test], [example.plan for example in split.test]
-    return [prediction.latency_ms for prediction in model.predict(graphs, plans, profile)]
+def kernel_sum_us(model: KernelSum, examples: Sequence[Example]) -> list[NDArray[np.float64]]:
+    """Predicted time of each kernel of each example, microseconds."""
+    return [example.yardstick_us * np.exp(model.log_efficiency(example.tokens)) for example in examples]
 
 
-def _flops_bytes(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    model = fit_flops_bytes([example.graph for example in split.train], measured_ms(split.train))
-    graphs, plans = [example.graph for example in split.test], [example.plan for example in split.test]
-    return [prediction.latency_ms for prediction in model.predict(graphs, plans, profile)]
+def network_ms(kernels_us: Iterable[NDArray[np.float64]]) -> list[float]:
+    """Latency of each network from the times of its kernels, milliseconds."""
+    return [float(times_us.sum()) / 1e3 for times_us in kernels_us]
+
+
+def hold_family_out(examples: Sequence[Example], family: str) -> Split[Example]:
+    """The split that every predictor is judged on: one family to test, a twentieth of the others to validate.
+
+    Raises:
+        TrainingError: no network of that family, or none of another.
+    """
+    return leave_family_out(examples, family, validation=_VALIDATION)
+
+
+def _by_graph(fit: Callable[[Sequence[OpGraph], Sequence[float]], LatencyModel]) -> Predictor:
+    """A model that is fitted to whole graphs and knows no chance."""
+
+    def predict(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+        model = fit([example.graph for example in split.train], measured_ms(split.train))
+        graphs, plans = [example.graph for example in split.test], [example.plan for example in split.test]
+        return [prediction.latency_ms for prediction in model.predict(graphs, plans, profile)]
+
+    return predict
 
 
 def _roofline(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    return [float(example.roofline_us.sum()) / 1e3 for example in split.test]
+    return network_ms(example.roofline_us for example in split.test)
 
 
 def _kernel_sum(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    model = fit_kernel_sum_to(split.train, seed)
-    predicted = []
-    for example in split.test:
-        logs = model.log_efficiency(example.tokens)
-        predicted.append(float((example.yardstick_us * np.exp(logs)).sum()) / 1e3)
-    return predicted
+    return network_ms(kernel_sum_us(fit_kernel_sum_to(split.train, seed), split.test))
 
 
 def _narformer(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    ensemble = train_ensemble(split.train, TrainingSettings(), (seed,))
-    return [float(kernels_us.sum()) / 1e3 for kernels_us in ensemble_us(ensemble, split.test)]
+    return network_ms(ensemble_us(train_ensemble(split.train, TrainingSettings(), (seed,)), split.test))
 
 
 def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
@@ -95,8 +112,8 @@ def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int)
 
 
 PREDICTORS: Mapping[str, Predictor] = {
-    "flops": _flops,
-    "flops_bytes": _flops_bytes,
+    "flops": _by_graph(fit_flops),
+    "flops_bytes": _by_graph(fit_flops_bytes),
     "roofline": _roofline,
     "kernel_sum": _kernel_sum,
     "narformer": _narformer,
@@ -122,7 +139,7 @@ def leave_one_family_out(
     Raises:
         TrainingError: no network of that family, or too few of others.
     """
-    split = leave_family_out(examples, family, validation=_VALIDATION)
+    split = hold_family_out(examples, family)
     if len(split.train) < _FEWEST_NETWORKS:
         raise TrainingError(
             f"family {family!r}: {len(split.train)} networks of other families to train on, expected at least "

@@ -6,7 +6,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -16,7 +15,7 @@ from tvm_narcost.tokens import default
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.losses import kernel_loss
 
-__all__ = ["DEFAULT_CONFIG", "TrainingSettings", "predict_us", "train_network"]
+__all__ = ["DEFAULT_CONFIG", "TrainingSettings", "train_network"]
 
 DEFAULT_CONFIG = NarFormerConfig(
     output="kernels", token_width=default.WIDTH, model_width=128, heads=4, encoder_blocks=2, dropout=0.1,
@@ -134,14 +133,3 @@ def _collate(crops: Sequence[tuple[Example, int, int]]) -> _Batch:
         yardstick_us[row, :size] = example.yardstick_us[start:stop]
         kernels_us[row, :size] = np.maximum(example.kernels_us[start:stop], 1e-3)
     return _Batch(*(torch.from_numpy(array) for array in (tokens, mask, yardstick_us, kernels_us)))
-
-
-def predict_us(networks: Sequence[NarFormer], examples: Sequence[Example]) -> list[NDArray[np.float64]]:
-    """Time of each kernel of each example, microseconds; the mean logarithm of several networks."""
-    predicted = []
-    with torch.inference_mode():
-        for example in examples:
-            batch = _collate([(example, 0, len(example.tokens))])
-            logs = torch.stack([network(batch.tokens, batch.mask)[0] for network in networks]).mean(dim=0)
-            predicted.append(example.yardstick_us * np.exp(logs.double().numpy()))
-    return predicted
