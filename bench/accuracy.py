@@ -8,27 +8,22 @@ so that a stopped run goes on where it was.
 """
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from bench.facts import write_result
+from bench.trainings import append_row, examples, read_rows, run_all, training_pool
 from hardware_profiles import load_profile
-from tvm_narcost.database.dataset import read_dataset
 from tvm_narcost.training.ablations import ABLATIONS
 from tvm_narcost.training.evaluate import PREDICTORS, leave_one_family_out
-from tvm_narcost.training.examples import Example, encode_records
 from tvm_narcost.zoo import CORPUS_FAMILIES, FAMILIES, NNLQP_FAMILIES
 
 # The first three know no chance; the last takes too long for more on a CPU.
 _ONE_SEED = ("flops", "flops_bytes", "roofline", "narformer_paper")
 OTHER_FAMILIES = tuple(family for family in FAMILIES if family not in (*NNLQP_FAMILIES, *CORPUS_FAMILIES))
-_examples: list[Example] = []
 
 
 def main() -> None:
@@ -43,7 +38,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path("build/accuracy.jsonl"))
     parser.add_argument("--name", default="accuracy")
     arguments = parser.parse_args()
-    done = list(_read_lines(arguments.scratch))
+    done = list(read_rows(arguments.scratch))
     known = {(row["predictor"], row["family"], row["seed"]) for row in done}
     families = OTHER_FAMILIES if arguments.families == "others" else tuple(arguments.families.split(","))
     wanted = [
@@ -52,41 +47,20 @@ def main() -> None:
         for seed in range(1 if predictor in _ONE_SEED else arguments.seeds)
         for family in families
     ]
-    missing = [task for task in wanted if task not in known]
-    arguments.scratch.parent.mkdir(parents=True, exist_ok=True)
-    for row in _run(missing, arguments.dataset, arguments.profile, arguments.jobs):
-        done.append(row)
-        with arguments.scratch.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(f"{row['predictor']} {row['family']} seed {row['seed']}: MAPE {row['metrics']['mape']:.2f} %", flush=True)
+    missing = [(*task, arguments.profile) for task in wanted if task not in known]
+    with training_pool(arguments.jobs, arguments.dataset, arguments.profile) as pool:
+        for row in run_all(pool, _one, missing):
+            done.append(row)
+            append_row(arguments.scratch, row)
+            mape = row["metrics"]["mape"]
+            print(f"{row['predictor']} {row['family']} seed {row['seed']}: MAPE {mape:.2f} %", flush=True)
     chosen = [row for row in done if (row["predictor"], row["family"], row["seed"]) in set(wanted)]
     write_result(arguments.name, "bench.accuracy", arguments.profile, {"summary": summarise(chosen), "runs": chosen})
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.exists():
-        for line in path.read_text().splitlines():
-            yield json.loads(line)
-
-
-def _run(tasks: Iterable[tuple[str, str, int]], dataset: Path, profile: str, jobs: int) -> Iterator[dict[str, Any]]:
-    """Run tasks in processes of one thread each; yields rows as they finish."""
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _open, (dataset, profile)) as pool:
-        running = [pool.submit(_one, *task, profile) for task in tasks]
-        for future in as_completed(running):
-            yield future.result()
-
-
-def _open(dataset: Path, profile: str) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    _examples.extend(encode_records(read_dataset(dataset), load_profile(profile)))
-
-
 def _one(predictor: str, family: str, seed: int, profile: str) -> dict[str, Any]:
     fit = {**PREDICTORS, **ABLATIONS}[predictor]
-    result = asdict(leave_one_family_out(_examples, predictor, family, seed, load_profile(profile), fit))
+    result = asdict(leave_one_family_out(examples, predictor, family, seed, load_profile(profile), fit))
     for name in ("predicted_ms", "measured_ms"):
         result[name] = [round(value, 4) for value in result[name]]
     return result

@@ -7,11 +7,8 @@ add up to the network's. What is done is in a scratch file, so that a stopped ru
 
 import argparse
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -20,19 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.facts import write_result
-from hardware_profiles import load_profile
-from tvm_narcost.database.dataset import read_dataset
+from bench.trainings import append_row, examples, read_rows, run_all, training_pool
 from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.evaluate import fit_kernel_sum_to, hold_family_out, kernel_sum_us
-from tvm_narcost.training.examples import Example, encode_records
+from tvm_narcost.training.examples import Example
 from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.zoo import NNLQP_FAMILIES
 
 __all__ = ["PREDICTORS", "compare_kernels", "kernel_kinds", "summarise"]
 
 PREDICTORS = ("narformer", "kernel_sum")
-_examples: list[Example] = []
 
 
 def main() -> None:
@@ -49,48 +44,23 @@ def main() -> None:
     arguments = parser.parse_args()
     digest = hashlib.sha256(arguments.dataset.read_bytes()).hexdigest()[:16]
     setting = {"dataset": digest, "epochs": arguments.epochs}
-    done = {(row["family"], row["seed"]): row for row in _read_lines(arguments.scratch) if row["setting"] == setting}
+    done = {(row["family"], row["seed"]): row for row in read_rows(arguments.scratch) if row["setting"] == setting}
     wanted = [(family, seed) for seed in range(arguments.seeds) for family in arguments.families.split(",")]
-    arguments.scratch.parent.mkdir(parents=True, exist_ok=True)
-    missing = [task for task in wanted if task not in done]
-    for row in _run(missing, arguments.dataset, arguments.profile, arguments.epochs, arguments.jobs):
-        done[row["family"], row["seed"]] = {"setting": setting, **row}
-        with arguments.scratch.open("a") as file:
-            file.write(json.dumps({"setting": setting, **row}) + "\n")
-        errors = ", ".join(f"{name} {row['network_mape'][name]:.2f} %" for name in PREDICTORS)
-        print(f"{row['family']} seed {row['seed']}: MAPE {errors}", flush=True)
+    missing = [(*task, arguments.epochs) for task in wanted if task not in done]
+    with training_pool(arguments.jobs, arguments.dataset, arguments.profile) as pool:
+        for found in run_all(pool, _one, missing):
+            row = {"setting": setting, **found}
+            done[row["family"], row["seed"]] = row
+            append_row(arguments.scratch, row)
+            errors = ", ".join(f"{name} {row['network_mape'][name]:.2f} %" for name in PREDICTORS)
+            print(f"{row['family']} seed {row['seed']}: MAPE {errors}", flush=True)
     chosen = [done[task] for task in wanted]
     result = {"setting": {"file": arguments.dataset.name, **setting}, "summary": summarise(chosen), "runs": chosen}
     write_result(arguments.name, "bench.breakdown", arguments.profile, result)
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.exists():
-        for line in path.read_text().splitlines():
-            yield json.loads(line)
-
-
-def _run(
-    tasks: Sequence[tuple[str, int]], dataset: Path, profile: str, epochs: int, jobs: int
-) -> Iterator[dict[str, Any]]:
-    """Run tasks in processes of one thread each; yields rows as they finish."""
-    if not tasks:
-        return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _open, (dataset, profile)) as pool:
-        running = [pool.submit(_one, family, seed, epochs) for family, seed in tasks]
-        for future in as_completed(running):
-            yield future.result()
-
-
-def _open(dataset: Path, profile: str) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    _examples.extend(encode_records(read_dataset(dataset), load_profile(profile)))
-
-
 def _one(family: str, seed: int, epochs: int) -> dict[str, Any]:
-    return {"family": family, "seed": seed, **predict_family(_examples, family, seed, epochs)}
+    return {"family": family, "seed": seed, **predict_family(examples, family, seed, epochs)}
 
 
 def predict_family(examples: Sequence[Example], family: str, seed: int, epochs: int) -> dict[str, Any]:

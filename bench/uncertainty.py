@@ -11,8 +11,6 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +18,20 @@ import numpy as np
 
 from bench.facts import write_result
 from bench.family_blocks import pair_blocks
-from hardware_profiles import load_profile
-from tvm_narcost.database.dataset import read_dataset
-from tvm_narcost.models.estimate import FAR_SHARE
+from bench.trainings import append_row, examples, read_rows, run_all, training_pool
+from tvm_narcost.models.estimate import far_kernels, is_out_of_distribution
 from tvm_narcost.models.interval import ErrorSigns
-from tvm_narcost.training.examples import Example, encode_records
+from tvm_narcost.training.examples import Example
 from tvm_narcost.training.fit import dataset_digest, hold_out, judged_families, known_kernels
 from tvm_narcost.training.intervals import HeldOut, fit_interval
 from tvm_narcost.training.loop import TrainingSettings
+from tvm_narcost.training.splits import hash_bucket
 
 __all__ = ["JudgedNetwork", "false_alarms", "judge_family", "risk_coverage", "summarise"]
 
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _SPLITS = 5
 _FEWEST_FAMILIES = 3  # one to test, two to calibrate on
-_examples: list[Example] = []
 
 Task = tuple[tuple[str, ...], int]
 """Families left out, seed."""
@@ -54,8 +51,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path("build/uncertainty.jsonl"))
     parser.add_argument("--name", default="uncertainty")
     arguments = parser.parse_args()
-    opening = (arguments.dataset, arguments.profile, arguments.networks)
-    with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _open, opening) as pool:
+    with training_pool(arguments.jobs, arguments.dataset, arguments.profile, arguments.networks) as pool:
         data = pool.submit(_describe).result()
         families = data["families"]
         tested = arguments.families.split(",") if arguments.families else families
@@ -67,14 +63,11 @@ def main() -> None:
         done = _read_scratch(arguments.scratch, setup)
         blocks = pair_blocks(families)
         missing = [task for task in _tasks(tested, blocks, arguments.seeds) if task not in done]
-        arguments.scratch.parent.mkdir(parents=True, exist_ok=True)
-        running = [pool.submit(_predict, task, arguments.members, arguments.epochs) for task in missing]
-        for number, future in enumerate(as_completed(running), 1):
-            task, networks = future.result()
+        calls = [(task, arguments.members, arguments.epochs) for task in missing]
+        for number, (task, networks) in enumerate(run_all(pool, _predict, calls), 1):
             done[task] = networks
             row = {"setup": setup, "left_out": task[0], "seed": task[1], "networks": list(map(_to_json, networks))}
-            with arguments.scratch.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            append_row(arguments.scratch, row)
             print(f"{number}/{len(missing)}: without {', '.join(task[0])}, seed {task[1]}", flush=True)
     judged = [
         judge_family(done[(family,), seed], _calibration(family, blocks, done, seed))
@@ -87,30 +80,19 @@ def main() -> None:
     write_result(arguments.name, "bench.uncertainty", arguments.profile, result)
 
 
-def _open(dataset: Path, profile: str, most: int | None) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    counts: dict[str, int] = {}
-    for example in encode_records(read_dataset(dataset), load_profile(profile)):
-        counts[example.family] = counts.get(example.family, 0) + 1
-        if most is None or counts[example.family] <= most:
-            _examples.append(example)
-
-
 def _describe() -> dict[str, Any]:
     return {
-        "digest": dataset_digest(_examples),
-        "networks": len(_examples),
-        "families": judged_families(_examples),
-        "false_alarms": false_alarms(_examples),
+        "digest": dataset_digest(examples),
+        "networks": len(examples),
+        "families": judged_families(examples),
+        "false_alarms": false_alarms(examples),
     }
 
 
 def _predict(task: Task, members: int, epochs: int) -> tuple[Task, list[HeldOut]]:
     families, seed = task
     settings = dataclasses.replace(TrainingSettings(), epochs=epochs)
-    return task, hold_out(_examples, families, settings, range(seed * members, (seed + 1) * members))
+    return task, hold_out(examples, families, settings, range(seed * members, (seed + 1) * members))
 
 
 def _tasks(tested: Sequence[str], blocks: Iterable[tuple[str, ...]], seeds: int) -> list[Task]:
@@ -139,8 +121,7 @@ def _to_json(network: HeldOut) -> dict[str, Any]:
 def _read_scratch(path: Path, setup: Mapping[str, Any]) -> dict[Task, list[HeldOut]]:
     """What earlier runs of the same setup left."""
     done: dict[Task, list[HeldOut]] = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        row = json.loads(line)
+    for row in read_rows(path):
         if row["setup"] == setup:
             done[tuple(row["left_out"]), row["seed"]] = [
                 HeldOut(**{**network, "signs": ErrorSigns(**network["signs"])}) for network in row["networks"]
@@ -258,15 +239,15 @@ def false_alarms(examples: Sequence[Example]) -> dict[str, float]:
         known = known_kernels(train)
         for example in test:
             distance = known.distance(example.operators, example.tokens)
-            far_share = float(example.share[distance > 1].sum())
-            marked.setdefault(example.family, []).append(bool(np.isinf(distance).any()) or far_share > FAR_SHARE)
+            far_share = float(example.share[far_kernels(distance)].sum())
+            marked.setdefault(example.family, []).append(is_out_of_distribution(distance, far_share))
     judged = judged_families(examples)
     rates = {family: _percent(marked[family]) for family in judged}
     return {**rates, "all": _percent(mark for family in judged for mark in marked[family])}
 
 
 def _splits(examples: Sequence[Example]) -> Iterator[tuple[list[Example], list[Example]]]:
-    part = [int(example.graph.structural_hash()[:8], 16) % _SPLITS for example in examples]
+    part = [hash_bucket(example.graph, _SPLITS) for example in examples]
     for number in range(_SPLITS):
         rows = list(zip(examples, part, strict=True))
         yield [one for one, own in rows if own == number], [one for one, own in rows if own != number]

@@ -49,7 +49,7 @@ def test_tasks_are_the_families_and_the_blocks_that_they_lie_in() -> None:
 
 
 def test_held_out_networks_are_predicted_without_their_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uncertainty, "_examples", examples(("plain", "separable", "narrow"), 4))
+    monkeypatch.setattr(uncertainty, "examples", examples(("plain", "separable", "narrow"), 4))
     task, networks = uncertainty._predict((("narrow", "plain"), 3), 1, 1)
     assert task == (("narrow", "plain"), 3)
     assert sorted({network.family for network in networks}) == ["narrow", "plain"]

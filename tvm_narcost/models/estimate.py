@@ -14,7 +14,7 @@ from tvm_narcost.models.interval import ErrorSigns, error_signs
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.training_kernels import TrainingKernels
 
-__all__ = ["FAR_SHARE", "Encoded", "Estimate", "estimate_networks"]
+__all__ = ["FAR_SHARE", "Encoded", "Estimate", "estimate_networks", "far_kernels", "is_out_of_distribution"]
 
 FAR_SHARE = 0.05
 """A network with more of its predicted time than this in kernels unlike those in training is flagged."""
@@ -61,13 +61,23 @@ class Estimate:
     @property
     def far(self) -> NDArray[np.bool_]:
         """Which kernels are unlike those in training, [kernels]."""
-        far: NDArray[np.bool_] = self.distance > 1.0
-        return far
+        return far_kernels(self.distance)
 
     @property
     def out_of_distribution(self) -> bool:
         """An operator is unknown, or too much of the time lies in kernels unlike those in training."""
-        return bool(np.isinf(self.distance).any()) or self.signs.far_share > FAR_SHARE
+        return is_out_of_distribution(self.distance, self.signs.far_share)
+
+
+def far_kernels(distance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which kernels are unlike those in training, by their distance from them, [kernels]."""
+    far: NDArray[np.bool_] = distance > 1.0
+    return far
+
+
+def is_out_of_distribution(distance: NDArray[np.float64], far_share: float) -> bool:
+    """Whether a network is flagged, by its kernels' distance and the share of its time in far ones."""
+    return bool(np.isinf(distance).any()) or far_share > FAR_SHARE
 
 
 def estimate_networks(
@@ -78,6 +88,6 @@ def estimate_networks(
     for network, logs in zip(networks, ensemble.member_logs([found.tokens for found in networks]), strict=True):
         kernels_us = network.yardstick_us * np.exp(logs.mean(axis=0))
         distance = training_kernels.distance(network.operators, network.tokens)
-        signs = error_signs(kernels_us, network.roofline_us, logs, distance > 1.0)
+        signs = error_signs(kernels_us, network.roofline_us, logs, far_kernels(distance))
         estimates.append(Estimate(kernels_us, distance, signs))
     return estimates

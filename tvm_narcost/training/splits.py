@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from relay_frontend.graph import OpGraph
 from tvm_narcost.errors import TrainingError
 
-__all__ = ["Split", "leave_family_out", "split_by_hash"]
+__all__ = ["Split", "hash_bucket", "leave_family_out", "split_by_hash"]
 
 
 class _Measured(Protocol):
@@ -32,9 +32,9 @@ class Split(Generic[Item]):
 _BUCKETS = 1000
 
 
-def _bucket(graph: OpGraph) -> int:
-    """A stable number from 0 to 999; equal graphs get equal ones, so that no graph is on both sides of a split."""
-    return int(graph.structural_hash()[:8], 16) % _BUCKETS
+def hash_bucket(graph: OpGraph, buckets: int) -> int:
+    """A stable number below ``buckets``; equal graphs get equal ones, so that no graph is on both sides of a split."""
+    return int(graph.structural_hash()[:8], 16) % buckets
 
 
 def split_by_hash(examples: Sequence[Item], *, validation: float, test: float = 0.0) -> Split[Item]:
@@ -42,7 +42,7 @@ def split_by_hash(examples: Sequence[Item], *, validation: float, test: float = 
     last_test, last_validation = test * _BUCKETS, (test + validation) * _BUCKETS
 
     def chosen(keep: Callable[[int], bool]) -> tuple[Item, ...]:
-        return tuple(example for example in examples if keep(_bucket(example.graph)))
+        return tuple(example for example in examples if keep(hash_bucket(example.graph, _BUCKETS)))
 
     return Split(
         train=chosen(lambda bucket: bucket >= last_validation),

@@ -1,0 +1,58 @@
+"""Many trainings in processes of one thread each, and the scratch file from which a stopped run goes on."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hardware_profiles import load_profile
+from tvm_narcost.database.dataset import read_dataset
+from tvm_narcost.training.examples import Example, encode_records
+
+__all__ = ["append_row", "examples", "read_rows", "run_all", "training_pool"]
+
+Result = TypeVar("Result")
+
+examples: list[Example] = []
+"""The measured networks, in a process of :func:`training_pool`."""
+
+
+def training_pool(jobs: int, dataset: Path, profile: str, most_a_family: int | None = None) -> ProcessPoolExecutor:
+    """Processes that have the dataset's networks in :data:`examples`, at most so many of a family."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), _open, (dataset, profile, most_a_family))
+
+
+def _open(dataset: Path, profile: str, most_a_family: int | None) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    counts: dict[str, int] = {}
+    for example in encode_records(read_dataset(dataset), load_profile(profile)):
+        counts[example.family] = counts.get(example.family, 0) + 1
+        if most_a_family is None or counts[example.family] <= most_a_family:
+            examples.append(example)
+
+
+def run_all(
+    pool: ProcessPoolExecutor, run: Callable[..., Result], calls: Iterable[tuple[Any, ...]]
+) -> Iterator[Result]:
+    """Call ``run`` with each tuple of arguments; yields results as they come."""
+    running = [pool.submit(run, *call) for call in calls]
+    for future in as_completed(running):
+        yield future.result()
+
+
+def read_rows(scratch: Path) -> Iterator[dict[str, Any]]:
+    """What earlier runs appended; nothing where there is no file."""
+    if scratch.exists():
+        for line in scratch.read_text().splitlines():
+            yield json.loads(line)
+
+
+def append_row(scratch: Path, row: dict[str, Any]) -> None:
+    """Add one result; makes the folder."""
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    with scratch.open("a") as file:
+        file.write(json.dumps(row) + "\n")
