@@ -4,11 +4,13 @@ from relay_frontend.errors import (
     DynamicShapeError,
     FrontendError,
     InvalidGraphError,
+    LimitError,
     ModelFileError,
     PlanError,
     UnsupportedOperatorError,
 )
 from relay_frontend.graph import Edge, OpGraph, OpNode, TensorType
+from relay_frontend.limits import Limits
 from relay_frontend.load import load_graph
 from relay_frontend.plan import FusionPlan
 
@@ -18,6 +20,8 @@ __all__ = [
     "FrontendError",
     "FusionPlan",
     "InvalidGraphError",
+    "LimitError",
+    "Limits",
     "ModelFileError",
     "OpGraph",
     "OpNode",

@@ -5,6 +5,7 @@
     ├── UnsupportedOperatorError
     ├── DynamicShapeError       a dimension is not bound; names it and the --shape to give
     ├── InvalidGraphError       cyclic, dangling, wrong arity, wrong dtype, impossible shape
+    ├── LimitError              the file asks for more than Limits allow: bytes, nodes, nesting, elements, seconds
     └── PlanError               a FusionPlan that is no partition of its graph
 
 A message says what, got, expected and the next step, in that order.
@@ -14,6 +15,7 @@ __all__ = [
     "DynamicShapeError",
     "FrontendError",
     "InvalidGraphError",
+    "LimitError",
     "ModelFileError",
     "PlanError",
     "UnsupportedOperatorError",
@@ -38,6 +40,10 @@ class DynamicShapeError(FrontendError):
 
 class InvalidGraphError(FrontendError):
     """The network is no well-formed graph."""
+
+
+class LimitError(FrontendError):
+    """The file asks for more than the limits allow."""
 
 
 class PlanError(FrontendError):

@@ -14,8 +14,8 @@
 - microsoft: the operators that ONNX Runtime's optimiser writes
 """
 
-from relay_frontend.onnx.model_file import MAX_FILE_BYTES, load_model, read_onnx
+from relay_frontend.onnx.model_file import load_model, read_onnx
 from relay_frontend.onnx.reader import from_onnx
 from relay_frontend.onnx.support import opset_versions
 
-__all__ = ["MAX_FILE_BYTES", "from_onnx", "load_model", "opset_versions", "read_onnx"]
+__all__ = ["from_onnx", "load_model", "opset_versions", "read_onnx"]

@@ -8,34 +8,38 @@ from google.protobuf.message import DecodeError
 
 from relay_frontend.errors import ModelFileError
 from relay_frontend.graph import OpGraph
+from relay_frontend.limits import DEFAULT_LIMITS, Limits
 from relay_frontend.onnx.reader import from_onnx
 
-__all__ = ["MAX_FILE_BYTES", "load_model", "read_onnx"]
-
-MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit; larger networks keep their weights in files beside the model
+__all__ = ["load_model", "read_onnx"]
 
 
-def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> OpGraph:
+def read_onnx(
+    path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None, limits: Limits = DEFAULT_LIMITS
+) -> OpGraph:
     """Read an ONNX file; data kept outside of the file is never loaded.
 
     Args:
-        path: a file of at most ``MAX_FILE_BYTES``.
+        path: the file.
         shapes: shapes for graph inputs whose dimensions the file leaves open, by input name.
+        limits: how much the file may ask for.
 
     Raises:
-        ModelFileError: missing, unreadable, too large, truncated or not ONNX.
+        ModelFileError: missing, unreadable, truncated or not ONNX.
+        LimitError: larger than ``limits`` allow.
         FrontendError: whatever :func:`from_onnx` raises.
     """
-    return from_onnx(load_model(path), shapes=shapes, name=path.stem)
+    return from_onnx(load_model(path, limits=limits), shapes=shapes, name=path.stem)
 
 
-def load_model(path: Path) -> onnx.ModelProto:
+def load_model(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> onnx.ModelProto:
     """The model as it is in the file, without data kept outside of it.
 
     Raises:
-        ModelFileError: missing, unreadable, too large, truncated or not ONNX.
+        ModelFileError: missing, unreadable, truncated or not ONNX.
+        LimitError: larger than ``limits`` allow.
     """
-    content = _read_bytes(path)
+    content = _read_bytes(path, limits)
     if not content:
         raise ModelFileError(f"{path} is empty, expected an ONNX model: export it again")
     try:
@@ -49,13 +53,10 @@ def load_model(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, limits: Limits) -> bytes:
     try:
         size_bytes = path.stat().st_size
-        if size_bytes > MAX_FILE_BYTES:
-            raise ModelFileError(
-                f"{path} has {size_bytes} bytes, expected at most {MAX_FILE_BYTES}: save its weights as external data"
-            )
+        limits.check_bytes(size_bytes, str(path))
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or str(error)
