@@ -18,7 +18,7 @@ from tvm import relax
 from hardware_profiles import DeviceFacts, HardwareProfile, MeasurementProtocol, RuntimeFacts
 from relay_frontend.costs import graph_cost
 from relay_frontend.plan import FusionPlan
-from relay_frontend.relax import from_relax
+from relay_frontend.relax.reader import from_relax
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.measure.runtimes.tvm import TvmRuntime, kernel_times

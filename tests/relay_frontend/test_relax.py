@@ -17,7 +17,7 @@ from tvm.relax.frontend.onnx import from_onnx as import_onnx
 from relay_frontend.costs import graph_cost
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, TensorType
-from relay_frontend.relax import from_relax, read_relax
+from relay_frontend.relax.reader import from_relax, read_relax
 
 Build = Callable[..., Any]
 

@@ -15,8 +15,8 @@ from relay_frontend.costs import graph_cost
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.onnx import from_onnx
 from relay_frontend.passes import canonicalize
-from relay_frontend.relax import from_relax
-from relay_frontend.relax_spelling import UnifySpellingPass
+from relay_frontend.relax.reader import from_relax
+from relay_frontend.relax.spelling import UnifySpellingPass
 from tvm_narcost.zoo import generate
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

@@ -15,8 +15,8 @@ from tvm import relax
 
 from relay_frontend.graph import OpNode
 from relay_frontend.plan import FusionPlan
-from relay_frontend.relax import RelaxReading, read_relax
-from relay_frontend.relax_passes import normalise_relax
+from relay_frontend.relax.passes import normalise_relax
+from relay_frontend.relax.reader import RelaxReading, read_relax
 from tvm_narcost.errors import MeasurementError
 
 __all__ = ["RelaxPlan", "plan_module"]

@@ -1,6 +1,6 @@
 """How calls of Relax's operators become canonical ones, with the attributes as the ONNX reader spells them.
 
-Nothing of TVM is imported: relax.py turns each call of a module into a :class:`RelaxCall`, relax_table.py says which
+Nothing of TVM is imported: reader.py turns each call of a module into a :class:`RelaxCall`, table.py says which
 of the functions here converts it.
 """
 

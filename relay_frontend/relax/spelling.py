@@ -12,8 +12,8 @@ What is written so is spelt as that:
 from dataclasses import replace
 
 from relay_frontend.graph import PARAMETER, OpGraph, OpNode, TensorType
-from relay_frontend.relax_passes import join_gemm, join_global_pool
-from relay_frontend.relax_rewrite import Match, Rule, View, apply_rule, drop_unread
+from relay_frontend.relax.passes import join_gemm, join_global_pool
+from relay_frontend.relax.rewrite import Match, Rule, View, apply_rule, drop_unread
 
 __all__ = ["UnifySpellingPass"]
 

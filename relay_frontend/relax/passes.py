@@ -20,7 +20,7 @@ from dataclasses import replace
 from math import prod
 
 from relay_frontend.graph import PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
-from relay_frontend.relax_rewrite import Allowed, Match, Rule, View, apply_rule, drop_unread
+from relay_frontend.relax.rewrite import Allowed, Match, Rule, View, apply_rule, drop_unread
 
 __all__ = ["join_gemm", "join_global_pool", "normalise_relax"]
 

@@ -5,7 +5,7 @@ Most are one for one. ``silu``, ``rsqrt`` and their like, which ONNX has no oper
 
 from collections.abc import Mapping
 
-from relay_frontend.relax_ops import (
+from relay_frontend.relax.operators import (
     Converter,
     adaptive_average_pool,
     arg,

@@ -15,9 +15,9 @@ from tvm import relax
 
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
-from relay_frontend.relax_ops import RelaxCall
-from relay_frontend.relax_passes import normalise_relax
-from relay_frontend.relax_table import CALL_TIR_OPERATORS, CONSTANT_OPERATORS, CONVERTERS
+from relay_frontend.relax.operators import RelaxCall
+from relay_frontend.relax.passes import normalise_relax
+from relay_frontend.relax.table import CALL_TIR_OPERATORS, CONSTANT_OPERATORS, CONVERTERS
 
 __all__ = ["RelaxReading", "from_relax", "read_relax"]
 
@@ -69,7 +69,7 @@ def read_relax(module: tvm.IRModule, *, function: str = "main", name: str | None
     if reader.unsupported:
         raise UnsupportedOperatorError(
             f"function {function!r} uses {', '.join(sorted(reader.unsupported))}, expected operators of "
-            "relay_frontend/relax_table.py: read the module before it is legalised, or add them there"
+            "relay_frontend/relax/table.py: read the module before it is legalised, or add them there"
         )
     return RelaxReading(reader.build(name or function, outputs), reader.scalars, reader.nodes_of)
 

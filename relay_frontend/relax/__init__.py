@@ -1,0 +1,1 @@
+"""Relax, TVM's graph-level IR since 0.16, to an OpGraph."""
