@@ -171,6 +171,18 @@ def test_is_measured_by_source_and_by_hash(database: LatencyDatabase) -> None:
     assert not database.is_measured("0" * 64, PROFILE)
 
 
+def test_the_first_measurement_counts_whatever_came_of_it(database: LatencyDatabase) -> None:
+    plan, measurement = measured(chain(1))
+    source = {"zoo": "chain", "seed": 1}
+    assert database.first_measured_at(source, PROFILE) is None
+    for day in (3, 2, 4):
+        noisy = dataclasses.replace(measurement, measured_at=f"2026-01-0{day}T00:00:00+00:00", verdict="noisy")
+        database.add(network(chain(1), 1), plan, noisy)
+    assert database.first_measured_at(source, PROFILE) == "2026-01-02T00:00:00+00:00"
+    assert database.first_measured_at(measurement.graph_hash, PROFILE) == "2026-01-02T00:00:00+00:00"
+    assert database.first_measured_at(source, "test.other") is None
+
+
 def test_a_linked_source_counts_as_measured(database: LatencyDatabase) -> None:
     measurement = add(database, 4)
     database.link(network(chain(4), 99))

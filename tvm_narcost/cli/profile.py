@@ -21,6 +21,7 @@ __all__ = ["add_arguments", "parse_duration_s", "run"]
 
 INTERRUPTED = 130
 FAILURES_SHOWN = 5
+_POOL = 20
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 
@@ -32,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="ONNX file")
     parser.add_argument("--zoo", metavar="FAMILY[,FAMILY]", help="families of generated networks, or all")
     parser.add_argument(
-        "--count", type=_positive, default=10, metavar="N", help="networks of each family (default: %(default)s)"
+        "--count",
+        type=_positive,
+        default=10,
+        metavar="N",
+        help="networks of each family, with --active in all (default: %(default)s)",
     )
     parser.add_argument(
         "--first-seed", type=int, default=0, metavar="N", help="seed of the first of each family (default: %(default)s)"
@@ -43,6 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget", type=parse_duration_s, metavar="20m", help="begin no other network after this time (s, m, h)"
     )
     add_shapes(parser)
+    parser.add_argument(
+        "--active",
+        type=Path,
+        metavar="DIR",
+        help="of a pool of candidates, measure the --count on which the members of this artifact disagree most",
+    )
+    parser.add_argument(
+        "--pool",
+        type=_positive,
+        metavar="N",
+        help=f"with --active: candidates of each family (default: {_POOL})",
+    )
     parser.add_argument(
         "--again",
         type=_fraction,
@@ -56,12 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure what the database does not have yet, and say what came of it."""
     from hardware_profiles import load_profile
+    from tvm_narcost.cli.active import choose_sources
     from tvm_narcost.database import open_database
     from tvm_narcost.measure.collect import collect
 
     sources = _sources(args)
     profile = load_profile(args.profile)
     with open_database(args.database) as database:
+        if args.active is not None:
+            sources = choose_sources(sources, args.active, profile, database, args.count)
         with _ProgressBar(len(sources)) as bar:
             report = collect(
                 sources,
@@ -106,6 +126,13 @@ def _fraction(text: str) -> float:
 def _sources(args: argparse.Namespace) -> "list[Source]":
     from tvm_narcost.measure.sources import FileSource, is_chosen, zoo_sources
 
+    if args.active is None and args.pool is not None:
+        raise NarcostError(f"--pool {args.pool}: candidates for --active; give --active DIR too, or --count alone")
+    if args.active is not None and (args.again is not None or _retry(args)):
+        raise NarcostError(
+            "--active: picks among what was never measured, expected no --again, --retry-failed or --retry-noisy "
+            "beside it; run those with a command of their own"
+        )
     if args.again is not None:
         if args.zoo is None or args.models or _retry(args):
             raise NarcostError(
@@ -120,7 +147,8 @@ def _sources(args: argparse.Namespace) -> "list[Source]":
     files = [FileSource.of(Path(model), shapes) for model in args.models]
     if args.zoo is None:
         return [*files]
-    return [*files, *zoo_sources(_families(args.zoo), args.count, args.first_seed)]
+    count = args.count if args.active is None else args.pool or _POOL
+    return [*files, *zoo_sources(_families(args.zoo), count, args.first_seed)]
 
 
 def _families(text: str) -> list[str]:

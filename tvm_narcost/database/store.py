@@ -129,6 +129,12 @@ class LatencyDatabase:
         with typed_errors(self._engine), reading(self._engine) as connection:
             return connection.execute(query.limit(1)).scalar() or 0
 
+    def first_measured_at(self, source: Mapping[str, Any] | str, profile_id: str) -> str | None:
+        """When a source or graph hash was first measured, whatever came of it, UTC, ISO 8601; None where never."""
+        query = select(func.min(MeasurementRow.measured_at)).where(_rows_of(source, profile_id))
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            return connection.execute(query).scalar()
+
     def latest(self, source: Mapping[str, Any] | str, profile_id: str) -> Measurement | None:
         """The newest stable measurement of a source or graph hash, else the newest noisy one; None where none is."""
         with typed_errors(self._engine), reading(self._engine) as connection:

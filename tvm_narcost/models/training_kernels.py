@@ -74,7 +74,7 @@ class _Space:
     def __init__(self, points: NDArray[np.float16]) -> None:
         columns = points.astype(np.float64)
         self._centre = columns.mean(axis=0)
-        self._transform = _whitening(columns)
+        self._transform = whitening(columns)
         self.points = self.whiten(columns)
         self._squares = np.einsum("ij,ij->i", self.points, self.points)
 
@@ -97,7 +97,7 @@ class _Space:
         return distance
 
 
-def _whitening(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+def whitening(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     """[columns, columns]: x @ this has the covariance of one, but for the ridge."""
     covariance = np.cov(columns, rowvar=False, bias=True) + _RIDGE**2 * np.eye(columns.shape[1])
     transform: NDArray[np.float64] = np.linalg.inv(np.linalg.cholesky(covariance)).T
@@ -156,7 +156,7 @@ def _k_centres(columns: Mapping[str, NDArray[np.float32]], points: int) -> dict[
     whitened, nearest, chosen = {}, {}, {}
     for operator, found in candidates.items():
         values = columns[operator][found].astype(np.float64)
-        whitened[operator] = ((values - values.mean(axis=0)) @ _whitening(values)).astype(np.float32)
+        whitened[operator] = ((values - values.mean(axis=0)) @ whitening(values)).astype(np.float32)
         nearest[operator] = np.full(len(found), np.inf, np.float32)
         first = int(np.argmin(np.einsum("ij,ij->i", whitened[operator], whitened[operator])))  # the most ordinary
         chosen[operator] = [first]
