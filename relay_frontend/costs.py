@@ -19,6 +19,7 @@ FLOPs, by category:
 - quantization: 2 an element; DynamicQuantizeLinear 4 (two more for the range).
 - resize: 2 a tap: none for nearest, 2 taps (linear) or 4 (cubic) along each axis that changes; AffineGrid 6 an element.
 - data_movement, view, layout, control: 0. other: 1 an output element, a mere placeholder.
+- opaque (outside the table): 0, and all bytes of inputs and outputs.
 
 Bytes are those of dense tensors, each input and output touched once:
 
@@ -87,7 +88,7 @@ def operator_cost(graph: OpGraph, index: int) -> OperatorCost:
     """The cost of node ``index`` of ``graph``.
 
     Raises:
-        UnsupportedOperatorError: the table does not have its operator.
+        UnsupportedOperatorError: the table does not have its operator, and it is not opaque.
         InvalidGraphError: its inputs, types or attributes do not fit the operator.
     """
     node = graph.nodes[index]

@@ -3,6 +3,9 @@
 A canonical operator has ONNX's name. Domains are dropped: ``com.microsoft.nchwc`` Conv is ``Conv`` with the attribute
 ``layout="nchwc"``, FusedConv is ``Conv`` with ``activation``, FusedMatMul is ``MatMul``, FusedGemm is ``Gemm``. Other
 operators of com.microsoft keep their name. The table is data; what the numbers mean is in costs.py.
+
+An operator of another domain, or one that ONNX does not have, is opaque: ``example.com.Splat``, with a dot, which no
+canonical name has. Its types are known and nothing else: it counts its bytes and no FLOPs.
 """
 
 from collections.abc import Mapping
@@ -12,7 +15,10 @@ from typing import Literal, get_args
 
 from relay_frontend.errors import UnsupportedOperatorError
 
-__all__ = ["CATEGORIES", "OPERATORS", "Category", "OperatorSpec", "is_known", "operator_category", "operator_spec"]
+__all__ = [
+    "CATEGORIES", "OPERATORS", "Category", "OperatorSpec", "is_known", "is_opaque", "opaque_name", "operator_category",
+    "operator_spec",
+]  # fmt: skip
 
 Category = Literal[
     "convolution", "matmul", "pooling", "normalization", "softmax", "reduction", "elementwise", "activation",
@@ -134,13 +140,25 @@ def is_known(op: str) -> bool:
     return op in OPERATORS
 
 
+def opaque_name(domain: str, op: str) -> str:
+    """How a graph names an operator that is outside the table; the standard domain is ``ai.onnx``."""
+    return f"{domain or 'ai.onnx'}.{op}"
+
+
+def is_opaque(op: str) -> bool:
+    """Whether ``op`` is the name of an operator outside the table, as :func:`opaque_name` makes them."""
+    return "." in op
+
+
 def operator_spec(op: str) -> OperatorSpec:
-    """The row of ``op``.
+    """The row of ``op``; of an opaque operator one that counts bytes only.
 
     Raises:
-        UnsupportedOperatorError: the table does not have it.
+        UnsupportedOperatorError: the table does not have it, and it is not opaque.
     """
     spec = OPERATORS.get(op)
+    if spec is None and is_opaque(op):
+        return OperatorSpec(op, "other")
     if spec is None:
         raise UnsupportedOperatorError(
             f"operator {op!r} is not in the operator table, expected one of its {len(OPERATORS)} canonical names "
@@ -150,9 +168,9 @@ def operator_spec(op: str) -> OperatorSpec:
 
 
 def operator_category(op: str) -> Category:
-    """The category of ``op``.
+    """The category of ``op``; ``other`` for an opaque operator.
 
     Raises:
-        UnsupportedOperatorError: the table does not have it.
+        UnsupportedOperatorError: the table does not have it, and it is not opaque.
     """
     return operator_spec(op).category

@@ -19,8 +19,13 @@ _VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 
 
 @lru_cache(maxsize=1024)
-def schema_of(op: str, version: int) -> onnx.defs.OpSchema | None:
-    """The schema that gives ``op`` of the standard domain its meaning in opset ``version``; None if there is none."""
+def schema_of(op: str, version: int, domain: str = "") -> onnx.defs.OpSchema | None:
+    """The schema that gives ``op`` of the standard domain its meaning in opset ``version``; None if there is none.
+
+    Of another domain it is the newest, whatever the version.
+    """
+    if domain:
+        return onnx.defs.get_schema(op, domain=domain) if onnx.defs.has(op, domain) else None
     try:
         return onnx.defs.get_schema(op, version)
     except onnx.defs.SchemaError:
@@ -69,7 +74,7 @@ def infer_outputs(
     """Types of ``node``'s outputs; None where ONNX cannot tell.
 
     Args:
-        node: an operator of the standard domain.
+        node: an operator of a domain that ONNX itself defines.
         inputs: the type of each input, None for one that is left out.
         values: known values by input slot.
 
@@ -80,7 +85,7 @@ def infer_outputs(
     data = tuple((slot, str(value.dtype), value.shape, value.tobytes()) for slot, value in sorted(values.items()))
     tensors = tuple((name, tensor.SerializeToString()) for name, tensor in node.tensors.items())
     try:
-        return _infer(node.op, node.version, attributes, tensors, tuple(inputs), data, len(node.outputs))
+        return _infer(node.op, node.domain, node.version, attributes, tensors, tuple(inputs), data, len(node.outputs))
     except (shape_inference.InferenceError, ValidationError, ValueError, TypeError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise InvalidGraphError(
@@ -95,6 +100,7 @@ def _print(kind: TensorType | None) -> str:
 @lru_cache(maxsize=16384)
 def _infer(
     op: str,
+    domain: str,
     version: int,
     attributes: tuple[tuple[str, AttributeValue], ...],
     tensors: tuple[tuple[str, bytes], ...],
@@ -103,13 +109,14 @@ def _infer(
     outputs: int,
 ) -> tuple[TensorType | None, ...]:
     """Networks repeat themselves, so most calls are answered from the cache."""
-    schema = schema_of(op, version)
+    schema = schema_of(op, version, domain)
     if schema is None:
         return (None,) * outputs
     proto = helper.make_node(
         op,
         ["" if kind is None else f"i{slot}" for slot, kind in enumerate(inputs)],
         [f"o{slot}" for slot in range(outputs)],
+        domain=domain,
     )
     for name, value in attributes:
         proto.attribute.append(_attribute_proto(schema, name, value))
@@ -120,9 +127,10 @@ def _infer(
         f"i{slot}": numpy_helper.from_array(np.frombuffer(content, dtype).reshape(shape))
         for slot, dtype, shape, content in data
     }
-    found = shape_inference.infer_node_outputs(
-        schema, proto, types, known, opset_imports=[helper.make_operatorsetid("", version)]
-    )
+    opsets = [helper.make_operatorsetid("", version)]
+    if domain:
+        opsets.append(helper.make_operatorsetid(domain, schema.since_version))
+    found = shape_inference.infer_node_outputs(schema, proto, types, known, opset_imports=opsets)
     return tuple(_plain_type(found.get(f"o{slot}")) for slot in range(outputs))
 
 

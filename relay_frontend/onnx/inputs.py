@@ -69,14 +69,29 @@ def bind_inputs(
     return found, parameters
 
 
-def declared_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
-    """Types that the file states for inner values and outputs, where they are complete."""
+def declared_types(graph: onnx.GraphProto, inputs: Sequence[tuple[str, TensorType]]) -> dict[str, TensorType]:
+    """Types that the file states for inner values and outputs, where they are complete.
+
+    A dimension by name has the extent that it has in ``inputs``, which :func:`bind_inputs` found.
+    """
+    named = _named_extents(graph, dict(inputs))
     found = {}
     for value in (*graph.value_info, *graph.output):
         dims = _dims(value) if value.type.HasField("tensor_type") else None
+        dims = dims and [named.get(dim, dim) if isinstance(dim, str) else dim for dim in dims]
         if dims is not None and value.type.tensor_type.elem_type and all(isinstance(dim, int) for dim in dims):
             shape = tuple(dim for dim in dims if isinstance(dim, int))
             found[value.name] = TensorType(shape, dtype_name(value.type.tensor_type.elem_type, f"{value.name!r}"))
+    return found
+
+
+def _named_extents(graph: onnx.GraphProto, inputs: Mapping[str, TensorType]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for value in graph.input:
+        dims = _dims(value) if value.name in inputs else None
+        for dim, extent in zip(dims or (), inputs[value.name].shape if dims else (), strict=True):
+            if dim and isinstance(dim, str):
+                found[dim] = extent
     return found
 
 

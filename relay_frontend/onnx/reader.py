@@ -13,6 +13,7 @@ from relay_frontend.onnx.folding import NOT_CONSTANT, constant_of, filled_type, 
 from relay_frontend.onnx.inference import infer_outputs
 from relay_frontend.onnx.inputs import bind_inputs, declared_types
 from relay_frontend.onnx.microsoft import canonical_microsoft, channel_block
+from relay_frontend.onnx.opaque import check_declared, foreign_attributes, foreign_name, foreign_types
 from relay_frontend.onnx.preconditions import check_arity, check_attributes
 from relay_frontend.onnx.source import (
     MAX_KNOWN_ELEMENTS,
@@ -70,7 +71,7 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
         kind = tensor_type(sparse.values, f"initializer {sparse.values.name!r}")
         stored_types[sparse.values.name] = TensorType(tuple(sparse.dims), kind.dtype)
     inputs, weights = bind_inputs(graph, stored_types, nodes, shapes)
-    reader = _Reader(declared_types(graph), stored, {**stored_types, **weights}, dict(inputs))
+    reader = _Reader(declared_types(graph, inputs), stored, {**stored_types, **weights}, dict(inputs))
     reader.block = channel_block(
         [
             stored_types[node.inputs[1]].shape
@@ -83,6 +84,7 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
     for index, (input_name, _) in enumerate(inputs):
         reader.edges[input_name] = Edge(GRAPH_INPUT, index)
     drop_unread_outputs(nodes, [value.name for value in graph.output])
+    check_declared(nodes, reader.declared)
     for node in arrange_nodes(nodes, reader.types.keys()):
         reader.read(node)
     return OpGraph(
@@ -123,6 +125,11 @@ class _Reader:
 
     def read(self, node: SourceNode) -> None:
         """Take in one node, all of whose inputs have been."""
+        foreign = foreign_name(node.domain, node.op)
+        if foreign is not None:
+            kinds = foreign_types(node, [self.types[name] if name else None for name in node.inputs], self.declared)
+            self._emit(node, foreign, node.inputs, foreign_attributes(node), kinds)
+            return
         if node.domain:
             self._emit_microsoft(node)
             return

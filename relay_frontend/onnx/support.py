@@ -5,10 +5,8 @@ from collections import Counter
 import onnx
 
 from relay_frontend.errors import InvalidGraphError, UnsupportedOperatorError
-from relay_frontend.onnx.folding import FOLDABLE
 from relay_frontend.onnx.inference import schema_of
-from relay_frontend.onnx.microsoft import MICROSOFT_DOMAINS, microsoft_name
-from relay_frontend.ops import is_known
+from relay_frontend.onnx.opaque import foreign_name
 
 __all__ = ["check_operators", "domain_of", "opset_versions"]
 
@@ -73,13 +71,8 @@ def check_operators(model: onnx.ModelProto, versions: dict[str, int]) -> None:
 def _reason(domain: str, op: str, versions: dict[str, int], functions: set[tuple[str, str]]) -> str | None:
     if (domain, op) in functions:
         return "a function of the model's own, which is not read yet: inline it with onnx.inliner"
-    if domain in MICROSOFT_DOMAINS:
-        name = microsoft_name(domain, op)
-        return "no shape rule" if name is None or not is_known(name) else None
-    if domain:
-        return "unknown domain"
+    if foreign_name(domain, op) is not None or domain:
+        return None
     if op in _NESTED:
         return "control flow is not read yet"
-    if not is_known(op) and op not in FOLDABLE:
-        return "not in the operator table"
     return None if schema_of(op, versions[""]) is not None else f"not in opset {versions['']}"
