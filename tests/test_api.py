@@ -100,6 +100,36 @@ def test_prediction_of_a_known_plan() -> None:
     assert prediction.memory_bytes > 4 * prediction.parameters
 
 
+def with_opaque_operator() -> onnx.ModelProto:
+    return onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 17, "example.com" : 1]>
+        net (float[2, 8] x) => (float[2, 4] y) { a = Relu(x) y = example.com.Splat(a) }"""
+    )
+
+
+def test_an_operator_outside_the_table_flags_the_prediction(no_runtime: None) -> None:
+    prediction = PREDICTOR.predict(with_opaque_operator())
+    assert prediction.operators == {"Relu": 1, "example.com.Splat": 1}
+    assert prediction.unknown_operators == ("example.com.Splat",)
+    assert prediction.out_of_distribution
+    assert prediction.flops == 16
+    assert [kernel.op for kernel in prediction.kernels] == ["Relu", "example.com.Splat"]
+    assert prediction.kernels[1].bytes == 4 * (16 + 8)
+
+
+def test_a_runtime_that_refuses_an_operator_outside_the_table_leaves_it_to_the_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Refusing(FakeRuntime):
+        def plan(self, model: onnx.ModelProto, profile: HardwareProfile) -> FusionPlan:
+            raise MeasurementError("no kernel for it")
+
+    monkeypatch.setattr(api, "runtime_for", lambda profile: Refusing())
+    assert PREDICTOR.predict(with_opaque_operator()).planner == "rules"
+    with pytest.raises(MeasurementError, match="no kernel for it"):
+        PREDICTOR.predict(network())
+
+
 def test_breakdown_names_every_kernel() -> None:
     graph = member("separable", 0)
     rest = tuple((index,) for index in range(3, len(graph.nodes)))

@@ -15,10 +15,10 @@ from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.costs import graph_cost
 from relay_frontend.graph import OpGraph
 from relay_frontend.onnx import from_onnx, load_model, opset_versions
-from relay_frontend.ops import operator_category
+from relay_frontend.ops import is_opaque, operator_category
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.errors import ArtifactError, RuntimeMissingError
+from tvm_narcost.errors import ArtifactError, MeasurementError, RuntimeMissingError
 from tvm_narcost.fusion.planner import plan_without_runtime
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
@@ -111,23 +111,32 @@ class NetworkPredictor:
         return self.predict_plan(graph, plan, name=name)
 
     def plan(self, proto: onnx.ModelProto, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> FusionPlan:
-        """The kernels that the profile's runtime would run; by rules, and said so, where it is not installed."""
+        """The kernels that the profile's runtime would run; by rules, and said so, where it cannot tell.
+
+        That is where it is not installed, and where it refuses a network with operators outside the table.
+        """
+        graph: OpGraph | None = None
         if self.profile.runtime.planner != "rules":
             try:
-                runtime = runtime_for(self.profile)
+                return runtime_for(self.profile).plan(_with_shapes(proto, shapes), self.profile)
             except RuntimeMissingError:
                 pass  # the plan says ``rules``, and so does the prediction that is made from it
-            else:
-                return runtime.plan(_with_shapes(proto, shapes), self.profile)
-        graph = from_onnx(proto, shapes=shapes)
+            except MeasurementError:
+                graph = from_onnx(proto, shapes=shapes)
+                if not any(is_opaque(node.op) for node in graph.nodes):
+                    raise
+        graph = graph or from_onnx(proto, shapes=shapes)
         return plan_without_runtime(graph, self.profile, opset=opset_versions(proto)[""])
 
     def predict_plan(self, graph: OpGraph, plan: FusionPlan, *, name: str = "") -> NetworkPrediction:
-        """Predict a network whose plan is known; nothing is read and nothing run."""
+        """Predict a network whose plan is known; nothing is read and nothing run.
+
+        An operator outside the table flags the prediction, whatever the model thinks of it.
+        """
         prediction = self.model.predict([graph], [plan], self.profile)[0]
         kernel_sum = self.kernel_sum.predict([graph], [plan], self.profile)[0]
         bound = RooflineModel().predict([graph], [plan], self.profile)[0]
-        cost = graph_cost(graph)
+        cost = graph_cost(graph, strict=False)
         factor = self.calibration
         return NetworkPrediction(
             model=name or graph.name,
@@ -141,8 +150,8 @@ class NetworkPredictor:
             memory_bytes=cost.memory_bytes,
             operators=dict(sorted(Counter(node.op for node in graph.nodes).items())),
             tokens=len(plan.kernels),
-            out_of_distribution=prediction.out_of_distribution,
-            unknown_operators=prediction.unknown_operators,
+            out_of_distribution=prediction.out_of_distribution or bool(cost.unknown_operators),
+            unknown_operators=tuple(sorted({*prediction.unknown_operators, *cost.unknown_operators})),
             planner=prediction.planner,
             calibration=factor,
             kernels=_breakdown(plan, prediction, factor),

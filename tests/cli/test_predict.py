@@ -1,5 +1,6 @@
 """narcost predict, over a predictor that answers with constants."""
 
+import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 import tvm_narcost
+from relay_frontend.errors import UnsupportedOperatorError
 from tvm_narcost.api import KernelPrediction, NetworkPrediction
+from tvm_narcost.cli import predict
 from tvm_narcost.cli.main import main
 from tvm_narcost.cli.options import DEFAULT_PROFILE, parse_shape
+from tvm_narcost.errors import NarcostError
 
 KERNELS = tuple(
     KernelPrediction(
@@ -149,6 +153,18 @@ def test_strict_refuses_what_is_unfamiliar_and_names_every_offender(
     assert captured.out == ""
     for part in ("a.onnx (unknown operators Foo, Bar, unlike any", "b.onnx (", "leave out --strict"):
         assert part in captured.err
+
+
+def test_strict_refuses_unknown_operators_by_their_own_error(predictor: FakePredictor) -> None:
+    arguments = argparse.Namespace(
+        models=["a.onnx"], profile="box", shapes=[], database=None, calibrate=False, strict=True, json=True
+    )
+    predictor.prediction = dataclasses.replace(PREDICTION, unknown_operators=("example.com.Splat",))
+    with pytest.raises(UnsupportedOperatorError, match=r"a\.onnx \(unknown operators example\.com\.Splat\)"):
+        predict.run(arguments)
+    predictor.prediction = dataclasses.replace(PREDICTION, out_of_distribution=True)
+    with pytest.raises(NarcostError, match="unlike any"):
+        predict.run(arguments)
 
 
 def test_without_strict_the_doubt_is_a_note(predictor: FakePredictor, capsys: pytest.CaptureFixture[str]) -> None:

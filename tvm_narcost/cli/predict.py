@@ -7,7 +7,7 @@ import statistics
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from relay_frontend.errors import FrontendError
+from relay_frontend.errors import FrontendError, UnsupportedOperatorError
 from tvm_narcost.cli.options import add_profile, add_shapes
 from tvm_narcost.cli.tables import aligned, milliseconds, scaled
 from tvm_narcost.errors import NarcostError
@@ -88,7 +88,8 @@ def _unique_shapes(shapes: list[tuple[str, tuple[int, ...]]]) -> dict[str, tuple
 def _refuse_the_unfamiliar(predictions: "list[NetworkPrediction]") -> None:
     offenders = [f"{prediction.model} ({_doubts(prediction)})" for prediction in predictions if _doubts(prediction)]
     if offenders:
-        raise NarcostError(
+        unknown = any(prediction.unknown_operators for prediction in predictions)
+        raise (UnsupportedOperatorError if unknown else NarcostError)(
             f"--strict: {'; '.join(offenders)}; expected networks like those in training; leave out --strict to see "
             "the predictions all the same, or train on such networks with `narcost profile` and `narcost train`"
         )
