@@ -59,6 +59,14 @@ def test_interval_is_wider_where_kernels_are_unlike_training(narformer: NarForme
     assert ratios[1] > ratios[0]
 
 
+def test_interval_of_an_operator_outside_the_table_is_the_widest(narformer: NarFormerLatency) -> None:
+    (prediction,) = predict(narformer, one_kernel_a_node(chain("example.com.Splat")))
+    assert prediction.unknown_operators == ("example.com.Splat",)
+    assert prediction.out_of_distribution
+    low, high = prediction.interval_ms
+    assert math.log(high / low) == pytest.approx(2 * INTERVAL.quantile * INTERVAL.error_range[1])
+
+
 def test_members_agree_on_their_mean_logarithm(narformer: NarFormerLatency) -> None:
     plan = one_kernel_a_node(member("plain", 0))
     alone = [

@@ -93,6 +93,11 @@ class IntervalModel:
         """The interval is from latency x exp(-this) to latency x exp(this)."""
         return self.quantile * self.expected_error(signs)
 
+    @property
+    def widest_log_ratio(self) -> float:
+        """The same of the largest error that calibration met: for networks of which the signs cannot tell enough."""
+        return self.quantile * self.error_range[1]
+
 
 def interval_from_json(document: Mapping[str, Any]) -> IntervalModel:
     """Read what ``dataclasses.asdict`` makes of an :class:`IntervalModel`.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
+from relay_frontend.ops import is_opaque
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.artifact import ArtifactFacts, read_artifact, read_document, write_artifact, write_whole
@@ -62,7 +63,9 @@ class NarFormerLatency:
 
     def _prediction(self, plan: FusionPlan, encoded: _EncodedPlan, estimate: Estimate) -> Prediction:
         latency_ms = float(estimate.kernels_us.sum()) / 1e3
-        spread = math.exp(self.facts.interval.log_ratio(estimate.signs))
+        interval = self.facts.interval
+        opaque = any(is_opaque(node.op) for node in plan.graph.nodes)  # what it computes, nobody knows
+        spread = math.exp(interval.widest_log_ratio if opaque else interval.log_ratio(estimate.signs))
         return Prediction(
             latency_ms=latency_ms,
             interval_ms=(latency_ms / spread, latency_ms * spread),
