@@ -1,28 +1,27 @@
 """What intervals and the out-of-distribution flag are worth on a family never seen: bench/results/uncertainty.json.
 
-For each family tested, an ensemble is trained on all others; its interval is calibrated on folds inside those others
-alone. Folds are shared: an ensemble trained without a block of families calibrates each family of the block for each
-other one of it, and blocks are chosen so that every two families lie in one. That takes about as many trainings as
-there are families, and as many again for the tests. Each training's predictions are appended to a scratch file, so
-that a stopped run goes on where it was.
+Families are dealt out to folds, as ``narcost train`` does. A fold is predicted by an ensemble trained without it, and
+its interval is calibrated on every other fold as predicted by an ensemble that saw neither: one training for each fold
+and one for each two. Each training's predictions are appended to a scratch file, so that a stopped run goes on where
+it was.
 """
 
 import argparse
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.facts import write_result
-from bench.family_blocks import pair_blocks
 from bench.trainings import append_row, examples, read_rows, run_all, training_pool
 from tvm_narcost.models.estimate import far_kernels, is_out_of_distribution
 from tvm_narcost.models.interval import ErrorSigns
 from tvm_narcost.training.examples import Example
-from tvm_narcost.training.fit import dataset_digest, hold_out, judged_families, known_kernels
+from tvm_narcost.training.fit import dataset_digest, family_folds, hold_out, judged_families, known_kernels
 from tvm_narcost.training.intervals import HeldOut, fit_interval
 from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.splits import hash_bucket
@@ -31,7 +30,7 @@ __all__ = ["JudgedNetwork", "false_alarms", "judge_family", "risk_coverage", "su
 
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _SPLITS = 5
-_FEWEST_FAMILIES = 3  # one to test, two to calibrate on
+_FEWEST_FOLDS = 3  # one to test, two to calibrate on
 
 Task = tuple[tuple[str, ...], int]
 """Families left out, seed."""
@@ -42,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--profile", default="epyc-zen5.onnxruntime")
-    parser.add_argument("--families", help="to test, separated by commas (default: all but the kernel corpus)")
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--members", type=int, default=1, help="networks of an ensemble, beside its trees")
     parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
@@ -53,16 +52,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with training_pool(arguments.jobs, arguments.dataset, arguments.profile, arguments.networks) as pool:
         data = pool.submit(_describe).result()
-        families = data["families"]
-        tested = arguments.families.split(",") if arguments.families else families
-        if len(families) < _FEWEST_FAMILIES or not set(tested) <= set(families):
-            parser.error(
-                f"--families {','.join(tested)}: expected some of {families}, {_FEWEST_FAMILIES} there at least"
-            )
+        folds = family_folds(data["families"], arguments.folds)
+        if len(folds) < _FEWEST_FOLDS:
+            parser.error(f"{len(folds)} folds of {data['families']}, expected {_FEWEST_FOLDS} at least: see --folds")
         setup = {"digest": data["digest"], "members": arguments.members, "epochs": arguments.epochs}
         done = _read_scratch(arguments.scratch, setup)
-        blocks = pair_blocks(families)
-        missing = [task for task in _tasks(tested, blocks, arguments.seeds) if task not in done]
+        missing = [task for task in _tasks(folds, arguments.seeds) if task not in done]
         calls = [(task, arguments.members, arguments.epochs) for task in missing]
         for number, (task, networks) in enumerate(run_all(pool, _predict, calls), 1):
             done[task] = networks
@@ -70,9 +65,10 @@ def main() -> None:
             append_row(arguments.scratch, row)
             print(f"{number}/{len(missing)}: without {', '.join(task[0])}, seed {task[1]}", flush=True)
     judged = [
-        judge_family(done[(family,), seed], _calibration(family, blocks, done, seed))
+        judge_family([one for one in done[fold, seed] if one.family == family], _calibration(fold, folds, done, seed))
         for seed in range(arguments.seeds)
-        for family in tested
+        for fold in folds
+        for family in fold
     ]
     summary = summarise(judged)
     print(json.dumps({name: value for name, value in summary.items() if name != "families"}, indent=1))
@@ -95,23 +91,22 @@ def _predict(task: Task, members: int, epochs: int) -> tuple[Task, list[HeldOut]
     return task, hold_out(examples, families, settings, range(seed * members, (seed + 1) * members))
 
 
-def _tasks(tested: Sequence[str], blocks: Iterable[tuple[str, ...]], seeds: int) -> list[Task]:
-    needed = [block for block in blocks if set(block) & set(tested)]
-    return [(left_out, seed) for seed in range(seeds) for left_out in [*((family,) for family in tested), *needed]]
+def _tasks(folds: Sequence[tuple[str, ...]], seeds: int) -> list[Task]:
+    left_out = [*folds, *(first + second for first, second in combinations(folds, 2))]
+    return [(families, seed) for seed in range(seeds) for families in left_out]
 
 
 def _calibration(
-    family: str, blocks: Iterable[tuple[str, ...]], done: Mapping[Task, Sequence[HeldOut]], seed: int
+    tested: tuple[str, ...], folds: Sequence[tuple[str, ...]], done: Mapping[Task, Sequence[HeldOut]], seed: int
 ) -> list[HeldOut]:
-    """Predictions of every other family by an ensemble that saw neither it nor ``family``."""
-    found: dict[str, list[HeldOut]] = {}
-    for block in blocks:
-        if family in block:
-            new = set(block) - {family} - set(found)
-            for network in done[block, seed]:
-                if network.family in new:
-                    found.setdefault(network.family, []).append(network)
-    return [network for networks in found.values() for network in networks]
+    """Predictions of every other fold by an ensemble that saw neither it nor ``tested``."""
+    return [
+        network
+        for pair in combinations(folds, 2)
+        if tested in pair
+        for network in done[pair[0] + pair[1], seed]
+        if network.family not in tested
+    ]
 
 
 def _to_json(network: HeldOut) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import math
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench import uncertainty
-from bench.family_blocks import pair_blocks
 from bench.uncertainty import JudgedNetwork, false_alarms, judge_family, risk_coverage, summarise
 from tests.training.analytic import FAMILIES, examples
 from tvm_narcost.models.interval import ErrorSigns
@@ -18,34 +18,36 @@ from tvm_narcost.training.intervals import HeldOut
 SETUP = {"digest": "d", "members": 1, "epochs": 2}
 
 
-def held_out(family: str, error: float, slack: float = 0.0, *, flagged: bool = False) -> HeldOut:
-    return HeldOut(f"{family}-x", family, math.exp(error), 1.0, ErrorSigns(slack, -2.0, -3.0, 0.0), flagged)
+def held_out(family: str, error: float, slack: float = 0.0, *, flagged: bool = False, name: str = "x") -> HeldOut:
+    return HeldOut(name, family, math.exp(error), 1.0, ErrorSigns(slack, -2.0, -3.0, 0.0), flagged)
 
 
 def judged(family: str, error: float, log_ratio: float, *, covered: bool, flagged: bool = False) -> JudgedNetwork:
     return JudgedNetwork(family, error, log_ratio, covered, 0.2, error < 0.2, flagged)
 
 
-def test_calibration_is_of_every_other_family_by_ensembles_that_saw_neither() -> None:
-    families = ["a", "b", "c", "d", "e", "f", "g"]
-    blocks = pair_blocks(families)
-    done = {(block, 0): [held_out(family, families.index(family) / 10) for family in block] for block in blocks}
-    for family in families:
-        found = uncertainty._calibration(family, blocks, done, 0)
-        assert sorted(network.family for network in found) == sorted(set(families) - {family})
+FOLDS = [("a", "b"), ("c", "d"), ("e",)]
 
 
-def test_a_pair_that_lies_in_two_blocks_counts_once() -> None:
-    blocks = [("a", "b"), ("a", "b", "c")]
-    done = {(block, 0): [held_out(family, 0.1) for family in block] for block in blocks}
-    assert [network.family for network in uncertainty._calibration("a", blocks, done, 0)] == ["b", "c"]
+def test_calibration_is_of_every_other_fold_by_ensembles_that_saw_neither() -> None:
+    done = {
+        (first + second, 0): [
+            held_out(family, 0.1, name=f"{family} without {first + second}") for family in first + second
+        ]
+        for first, second in combinations(FOLDS, 2)
+    }
+    found = uncertainty._calibration(FOLDS[1], FOLDS, done, 0)
+    assert [network.name for network in found] == [
+        "a without ('a', 'b', 'c', 'd')", "b without ('a', 'b', 'c', 'd')", "e without ('c', 'd', 'e')",
+    ]  # fmt: skip
 
 
-def test_tasks_are_the_families_and_the_blocks_that_they_lie_in() -> None:
-    blocks = pair_blocks(["a", "b", "c", "d", "e", "f", "g"])
-    tasks = uncertainty._tasks(["a", "b"], blocks, 2)
-    assert len(tasks) == len(set(tasks)) == 2 * (2 + 5)  # of seven lines, two points lie on three each, one in common
-    assert {left_out for left_out, _ in tasks if len(left_out) == 1} == {("a",), ("b",)}
+def test_tasks_are_the_folds_and_every_two_of_them() -> None:
+    tasks = uncertainty._tasks(FOLDS, 2)
+    assert len(tasks) == len(set(tasks)) == 2 * (3 + 3)
+    assert {left_out for left_out, seed in tasks if seed == 1} == {
+        *FOLDS, ("a", "b", "c", "d"), ("a", "b", "e"), ("c", "d", "e"),
+    }  # fmt: skip
 
 
 def test_held_out_networks_are_predicted_without_their_families(monkeypatch: pytest.MonkeyPatch) -> None:
