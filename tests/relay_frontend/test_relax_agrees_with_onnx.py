@@ -15,7 +15,7 @@ from relay_frontend.costs import graph_cost
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.onnx import from_onnx
 from relay_frontend.passes import canonicalize
-from relay_frontend.relax.reader import from_relax
+from relay_frontend.relax import from_relax
 from relay_frontend.relax.spelling import UnifySpellingPass
 from tvm_narcost.zoo import generate
 
@@ -32,7 +32,7 @@ def light(name: str) -> tuple[OpGraph, OpGraph]:
 
 
 def through_both(model: onnx.ModelProto) -> tuple[OpGraph, OpGraph]:
-    return canonicalize(from_onnx(model)), canonicalize(from_relax(import_onnx(model)))
+    return canonicalize(from_onnx(model)), canonicalize(from_relax(import_onnx(model)).graph)
 
 
 @pytest.mark.parametrize("name", NAMES)

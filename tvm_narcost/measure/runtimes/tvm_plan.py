@@ -13,9 +13,8 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from relay_frontend.graph import OpNode
 from relay_frontend.plan import FusionPlan
-from relay_frontend.relax.passes import normalise_relax
+from relay_frontend.relax.network import join_in_kernels
 from relay_frontend.relax.reader import RelaxReading, read_relax
 from tvm_narcost.errors import MeasurementError
 
@@ -160,25 +159,18 @@ def _kernels(fused: tvm.IRModule) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _assemble(reading: RelaxReading, kernels: list[tuple[int, ...]], symbols: list[str]) -> RelaxPlan:
     """Put operators together inside of kernels, and number the kernels that are left."""
     graph = reading.graph
-    kernel_of = {node: index for index, nodes in enumerate(kernels) for node in nodes}
-    missing = [node.name for index, node in enumerate(graph.nodes) if index not in kernel_of]
+    planned = {node for nodes in kernels for node in nodes}
+    missing = [node.name for index, node in enumerate(graph.nodes) if index not in planned]
     if missing:
         raise MeasurementError(
             f"{len(missing)} operators of {graph.name!r} are in no kernel of TVM's: {', '.join(missing[:5])}; expected "
             "each in one: give the network an output that depends on them"
         )
-
-    def allowed(nodes: tuple[int, ...], becomes: OpNode | None) -> bool:
-        found = {kernel_of[node] for node in nodes}
-        alone = all(set(kernels[kernel]) <= set(nodes) for kernel in found)
-        return len(found) == 1 and (becomes is not None or not alone)
-
-    graph, moved = normalise_relax(graph, reading.scalars, allowed)
+    graph, left_of = join_in_kernels(reading, kernels)
     numbered: list[tuple[int, ...]] = []
     calls: list[tuple[str, int | None]] = []
-    for symbol, nodes in zip(symbols, kernels, strict=True):
-        left = sorted({place for node in nodes if (place := moved[node]) is not None})
+    for symbol, left in zip(symbols, left_of, strict=True):
         calls.append((symbol, len(numbered) if left else None))
         if left:
-            numbered.append(tuple(left))
+            numbered.append(left)
     return RelaxPlan(FusionPlan(graph, tuple(numbered), "tvm"), tuple(calls))
