@@ -4,7 +4,8 @@
 are neither NNLQP's nor of the corpus.
 
 Each (predictor, family, seed) is fitted without any network of that family; its result is appended to a scratch file,
-so that a stopped run goes on where it was.
+so that a stopped run goes on where it was. Where a predictor times each kernel, the scratch file keeps its errors by
+kind of kernel too, from which bench/breakdown.py makes its table.
 """
 
 import argparse
@@ -15,10 +16,13 @@ from statistics import mean, stdev
 from typing import Any
 
 from bench.facts import write_result
+from bench.kernel_kinds import errors_by_kind
 from bench.trainings import append_row, examples, read_rows, run_all, training_pool
-from hardware_profiles import load_profile
+from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.training.ablations import ABLATIONS
-from tvm_narcost.training.evaluate import PREDICTORS, leave_one_family_out
+from tvm_narcost.training.evaluate import KERNEL_PREDICTORS, PREDICTORS, leave_one_family_out, network_ms
+from tvm_narcost.training.examples import Example
+from tvm_narcost.training.splits import Split
 from tvm_narcost.zoo import CORPUS_FAMILIES, FAMILIES, NNLQP_FAMILIES
 
 # The first three know no chance; the last takes too long for more on a CPU.
@@ -54,16 +58,27 @@ def main() -> None:
             append_row(arguments.scratch, row)
             mape = row["metrics"]["mape"]
             print(f"{row['predictor']} {row['family']} seed {row['seed']}: MAPE {mape:.2f} %", flush=True)
-    chosen = [row for row in done if (row["predictor"], row["family"], row["seed"]) in set(wanted)]
+    chosen = [
+        {name: value for name, value in row.items() if name != "kernels"}
+        for row in done
+        if (row["predictor"], row["family"], row["seed"]) in set(wanted)
+    ]
     write_result(arguments.name, "bench.accuracy", arguments.profile, {"summary": summarise(chosen), "runs": chosen})
 
 
 def _one(predictor: str, family: str, seed: int, profile: str) -> dict[str, Any]:
-    fit = {**PREDICTORS, **ABLATIONS}[predictor]
-    result = asdict(leave_one_family_out(examples, predictor, family, seed, load_profile(profile), fit))
+    kernels: dict[str, Any] = {}
+
+    def fit(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
+        times_us = KERNEL_PREDICTORS[predictor](split, profile, seed)
+        kernels.update(errors_by_kind(split.test, times_us))
+        return network_ms(times_us)
+
+    chosen = fit if predictor in KERNEL_PREDICTORS else {**PREDICTORS, **ABLATIONS}[predictor]
+    result = asdict(leave_one_family_out(examples, predictor, family, seed, load_profile(profile), chosen))
     for name in ("predicted_ms", "measured_ms"):
         result[name] = [round(value, 4) for value in result[name]]
-    return result
+    return {**result, "kernels": kernels}
 
 
 def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:

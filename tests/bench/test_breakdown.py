@@ -1,12 +1,22 @@
 """Errors of kernels by kind, on ones whose answer is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-import torch
 
-from bench.breakdown import compare_kernels, kernel_kinds, predict_family, summarise
+from bench.accuracy import _one
+from bench.breakdown import PREDICTORS, summarise
+from bench.kernel_kinds import errors_by_kind, kernel_kinds
 from tests.training.analytic import examples, member, one_kernel_a_node
 from tvm_narcost.tokens.facts import kernel_facts
+
+
+def row(predictor: str, family: str, seed: int, kernels: dict[str, Any], mape: float, networks: int) -> dict[str, Any]:
+    return {
+        "predictor": predictor, "family": family, "seed": seed, "kernels": kernels, "metrics": {"mape": mape},
+        "measured_ms": [1.0] * networks,
+    }  # fmt: skip
 
 
 def test_convolutions_are_told_apart() -> None:
@@ -25,8 +35,15 @@ def test_errors_of_kinds_are_weighted_by_share_and_add_up_to_the_network() -> No
         for network in networks
     ]
     exact = [network.kernels_us for network in networks]
-    row = {"family": "mixed", "seed": 0, **compare_kernels(networks, {"narformer": predicted, "kernel_sum": exact})}
-    summary = summarise([row])
+    mape = 100 * float(
+        np.mean([abs(times.sum() / one.latency_us - 1) for times, one in zip(predicted, networks, strict=True)])
+    )
+    summary = summarise(
+        [
+            row("narformer", "mixed", 0, errors_by_kind(networks, predicted), mape, 3),
+            row("kernel_sum", "mixed", 0, errors_by_kind(networks, exact), 0.0, 3),
+        ]
+    )
     kinds = summary["kinds"]
     assert summary["networks"] == 3
     for kind, factor in factors.items():
@@ -45,24 +62,29 @@ def test_errors_of_kinds_are_weighted_by_share_and_add_up_to_the_network() -> No
 
 
 def test_seeds_are_averaged_and_families_pooled() -> None:
-    def row(family: str, seed: int, error: float, networks: int) -> dict[str, object]:
-        sums = {"kernels": 2, "share": float(networks), "narformer": [error, -error], "kernel_sum": [0.0, 0.0]}
-        mape = {"narformer": error, "kernel_sum": 0.0}
-        return {"family": family, "seed": seed, "networks": networks, "network_mape": mape, "kinds": {"Conv": sums}}
+    def conv(error: float, networks: int) -> dict[str, Any]:
+        return {"Conv": {"kernels": 2, "share": float(networks), "absolute": error, "signed": -error}}
 
-    summary = summarise([row("a", 0, 0.1, 1), row("b", 0, 0.3, 3), row("a", 1, 0.2, 1), row("b", 1, 0.6, 3)])
-    conv = summary["kinds"]["Conv"]
-    assert (summary["networks"], conv["kernels"], conv["share"]) == (4, 4, 100.0)
-    assert (conv["narformer"]["error"], conv["narformer"]["bias"]) == (15.0, -15.0)  # 0.4 / 4 and 0.8 / 4
-    assert conv["narformer"]["error_std"] == pytest.approx(7.07)
+    errors = {("a", 0): (0.1, 1), ("b", 0): (0.3, 3), ("a", 1): (0.2, 1), ("b", 1): (0.6, 3), ("a", 2): (9.0, 1)}
+    summary = summarise(
+        [
+            row(predictor, family, seed, conv(scale * error, networks), scale * error, networks)
+            for (family, seed), (error, networks) in errors.items()
+            for predictor, scale in zip(PREDICTORS, (1.0, 0.0), strict=True)
+        ]
+    )
+    found = summary["kinds"]["Conv"]
+    assert summary["seeds"] == [0, 1]  # the third was not run on every family
+    assert (summary["networks"], found["kernels"], found["share"]) == (4, 4, 100.0)
+    assert (found["narformer"]["error"], found["narformer"]["bias"]) == (15.0, -15.0)  # 0.4 / 4 and 0.8 / 4
+    assert found["narformer"]["error_std"] == pytest.approx(7.07)
+    assert found["kernel_sum"]["error"] == 0
     assert summary["network"]["narformer"]["error"] == pytest.approx((0.25 + 0.5) / 2, abs=0.01)
 
 
-def test_both_predictors_are_trained_without_the_family() -> None:
-    torch.set_num_threads(1)
-    row = predict_family(examples(("plain", "bottleneck", "separable"), 6), "separable", 0, 1)
-    assert row["networks"] == 6
-    assert set(row["kinds"]) == {"Conv", "Conv, 1x1", "Conv, depthwise", "Relu"}
-    assert sum(sums["share"] for sums in row["kinds"].values()) == pytest.approx(6)
-    assert row["network_mape"]["kernel_sum"] > 0
-    assert row["network_mape"]["narformer"] != row["network_mape"]["kernel_sum"]
+def test_a_training_keeps_the_errors_of_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.accuracy.examples", examples(("plain", "bottleneck", "separable"), 6))
+    found = _one("kernel_sum", "separable", 0, "epyc-zen5.onnxruntime")
+    assert set(found["kernels"]) == {"Conv", "Conv, 1x1", "Conv, depthwise", "Relu"}
+    assert sum(sums["share"] for sums in found["kernels"].values()) == pytest.approx(len(found["measured_ms"])) == 6
+    assert _one("flops", "separable", 0, "epyc-zen5.onnxruntime")["kernels"] == {}

@@ -23,12 +23,15 @@ from tvm_narcost.training.paper_loop import PaperSettings, train_paper_network
 from tvm_narcost.training.splits import Split, leave_family_out
 
 __all__ = [
-    "PREDICTORS", "FamilyResult", "Predictor", "fit_kernel_sum_to", "hold_family_out", "kernel_sum_us",
-    "leave_one_family_out", "measured_ms", "network_ms",
+    "KERNEL_PREDICTORS", "PREDICTORS", "FamilyResult", "KernelPredictor", "Predictor", "fit_kernel_sum_to",
+    "hold_family_out", "kernel_sum_us", "leave_one_family_out", "measured_ms", "network_ms",
 ]  # fmt: skip
 
 Predictor = Callable[[Split[Example], HardwareProfile, int], list[float]]
 """Fits on a split with a seed; predicted milliseconds of the split's test networks."""
+
+KernelPredictor = Callable[[Split[Example], HardwareProfile, int], list[NDArray[np.float64]]]
+"""The same for those that predict each kernel: microseconds, [kernels] of each test network."""
 
 _VALIDATION = 0.05
 _FEWEST_NETWORKS = 2  # that a line can be fitted to
@@ -91,16 +94,20 @@ def _by_graph(fit: Callable[[Sequence[OpGraph], Sequence[float]], LatencyModel])
     return predict
 
 
-def _roofline(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    return network_ms(example.roofline_us for example in split.test)
+def _summed(fit: KernelPredictor) -> Predictor:
+    return lambda split, profile, seed: network_ms(fit(split, profile, seed))
 
 
-def _kernel_sum(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    return network_ms(kernel_sum_us(fit_kernel_sum_to(split.train, seed), split.test))
+def _roofline(split: Split[Example], profile: HardwareProfile, seed: int) -> list[NDArray[np.float64]]:
+    return [example.roofline_us for example in split.test]
 
 
-def _narformer(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
-    return network_ms(ensemble_us(train_ensemble(split.train, TrainingSettings(), (seed,)), split.test))
+def _kernel_sum(split: Split[Example], profile: HardwareProfile, seed: int) -> list[NDArray[np.float64]]:
+    return kernel_sum_us(fit_kernel_sum_to(split.train, seed), split.test)
+
+
+def _narformer(split: Split[Example], profile: HardwareProfile, seed: int) -> list[NDArray[np.float64]]:
+    return ensemble_us(train_ensemble(split.train, TrainingSettings(), (seed,)), split.test)
 
 
 def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
@@ -111,12 +118,16 @@ def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int)
     return [model.latency_ms(encode_graph(example.graph)) for example in split.test]
 
 
-PREDICTORS: Mapping[str, Predictor] = {
-    "flops": _by_graph(fit_flops),
-    "flops_bytes": _by_graph(fit_flops_bytes),
+KERNEL_PREDICTORS: Mapping[str, KernelPredictor] = {
     "roofline": _roofline,
     "kernel_sum": _kernel_sum,
     "narformer": _narformer,
+}
+
+PREDICTORS: Mapping[str, Predictor] = {
+    "flops": _by_graph(fit_flops),
+    "flops_bytes": _by_graph(fit_flops_bytes),
+    **{name: _summed(fit) for name, fit in KERNEL_PREDICTORS.items()},
     "narformer_paper": _narformer_paper,
     "nnlp": predict_nnlp,
     "narformer_v2": predict_narformer_v2,
