@@ -172,8 +172,24 @@ def _certainty() -> str:
     return _markdown(header, [["MAPE", *(f"{point['mape']:.1f} %" for point in points)]])
 
 
+def _active() -> str:
+    """Error of each strategy of collection against how many networks it measured."""
+    summary = _read("active")["summary"]
+    columns = [(judged, strategy) for judged in ("unseen", "seen") for strategy in summary[0]["strategies"]]
+
+    def cell(figures: Mapping[str, float]) -> str:
+        return f"{figures['mean']:.1f} ± {figures['std']:.1f}"
+
+    rows = [
+        [f"{row['networks']:,}", *(cell(row["strategies"][strategy][judged]) for judged, strategy in columns)]
+        for row in summary
+    ]
+    return _markdown(["networks measured", *(f"{strategy}, {judged}" for judged, strategy in columns)], rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy": _accuracy,
+    "active": _active,
     "breakdown": _breakdown,
     "certainty": _certainty,
     "light": _light,

@@ -21,9 +21,13 @@ from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.tokens.roofline import roofline
 
-__all__ = ["Candidate", "Doubt", "EncodedNetwork", "Pick", "encode_candidate", "member_doubt", "pick_networks"]
+__all__ = [
+    "REACH", "Candidate", "Doubt", "EncodedNetwork", "Pick", "encode_candidate", "member_doubt", "pick_networks",
+]  # fmt: skip
 
-_REACH = 1.0  # distance, in deviations of the operator's kernels, at which a picked kernel says a third of another
+REACH = 1.0
+"""Distance at which a kernel keeps two thirds of its doubt, in deviations of the candidates' kernels of an operator."""
+
 _ROUNDING = 10  # kernels whose columns agree to a tenth of a unit count as one
 
 
@@ -110,7 +114,7 @@ def member_doubt(ensemble: KernelEnsemble, network: EncodedNetwork) -> Doubt:
 
 
 def pick_networks(
-    candidates: Sequence[EncodedNetwork], doubts: Sequence[Doubt], count: int, *, reach: float = _REACH
+    candidates: Sequence[EncodedNetwork], doubts: Sequence[Doubt], count: int, *, reach: float = REACH
 ) -> list[Pick]:
     """Pick up to ``count`` networks, each the one of most doubt that the picks before it leave.
 
