@@ -16,6 +16,8 @@ from tests.training.analytic import examples
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models import artifact
 from tvm_narcost.models.artifact import read_artifact, write_whole
+from tvm_narcost.models.kernel_ensemble import correction_rows
+from tvm_narcost.models.kernel_sum import fit_trees
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.training.ensemble import fit_context_trees
 
@@ -196,7 +198,7 @@ def test_number_that_is_none(folder: Path, field: str, value: str) -> None:
         {"fusion_queries": 4}, {"fusion_queries": [4, 2, 1] * 10**5}, {"feed_forward_ratio": 2}, {"dropout": "x"},
         {"token_width": 12}, {"output": "network"}, {"output": "layers"}, {"members": 0}, {"members": 1},
         {"members": 10**9}, {"members": None}, {"depth_token": True}, {"colour": "red"},
-        {"trees": None}, {"trees": 1},
+        {"trees": None}, {"trees": 1}, {"correction": None}, {"correction": 1},
     ],
 )  # fmt: skip
 def test_config_that_the_weights_do_not_fit(folder: Path, change: Document) -> None:
@@ -308,3 +310,24 @@ def test_trees_that_do_not_fit(grown: Path, spoil: Callable[[Document], object],
 def test_trees_that_are_missing(grown: Path) -> None:
     (grown / "trees.json").unlink()
     assert "trees.json: No such file" in refusal(grown)
+
+
+def test_correction_comes_back(narformer: NarFormerLatency, tmp_path: Path) -> None:
+    known = examples(("plain", "separable"), 2)
+    before = narformer.ensemble.log_efficiency([example.tokens for example in known])
+    rows = np.concatenate([correction_rows(example.tokens, logs) for example, logs in zip(known, before, strict=True)])
+    target = np.concatenate([example.log_efficiency for example in known]) - np.concatenate(before)
+    ensemble = dataclasses.replace(narformer.ensemble, correction=fit_trees(rows, target, np.ones(len(rows)), 0))
+    facts = dataclasses.replace(narformer.facts, config=NarFormerLatency.config_facts(ensemble))
+    dataclasses.replace(narformer, ensemble=ensemble, facts=facts).save(tmp_path / "corrected")
+    opened = NarFormerLatency.open(tmp_path / "corrected").ensemble
+    expected = ensemble.log_efficiency([known[0].tokens])[0]
+    assert np.allclose(opened.log_efficiency([known[0].tokens])[0], expected, atol=0.02)  # weights in half precision
+    assert not np.allclose(before[0], expected, atol=0.1)
+    (tmp_path / "corrected" / "correction.json").unlink()
+    assert "correction.json: No such file" in refusal(tmp_path / "corrected")
+
+
+def test_artifact_from_before_there_were_corrections(folder: Path) -> None:
+    change_facts(folder, lambda document: document["config"].pop("correction"))
+    assert NarFormerLatency.open(folder).ensemble.correction is None

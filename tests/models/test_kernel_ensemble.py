@@ -7,7 +7,8 @@ import pytest
 
 from tests.models.untrained import untrained_narformer
 from tests.training.analytic import examples
-from tvm_narcost.models.kernel_ensemble import KernelEnsemble
+from tvm_narcost.models.kernel_ensemble import CORRECTION_COLUMNS, KernelEnsemble, correction_rows
+from tvm_narcost.models.kernel_sum import fit_trees
 from tvm_narcost.tokens import default
 from tvm_narcost.training.ensemble import ensemble_us, fit_context_trees
 
@@ -56,3 +57,32 @@ def test_predicted_times_are_multiples_of_the_yardstick(ensemble: KernelEnsemble
     example = examples(("plain",), 1)[0]
     expected = example.yardstick_us * np.exp(ensemble.log_efficiency([example.tokens])[0])
     assert np.allclose(ensemble_us(ensemble, [example])[0], expected)
+
+
+def test_correction_moves_every_member_alike(ensemble: KernelEnsemble) -> None:
+    """It goes by what the members make of a kernel, here by its predicted time alone."""
+    several = [example.tokens for example in examples(("plain", "separable"), 3)]
+    before = ensemble.member_logs(several)
+    rows = np.concatenate(
+        [correction_rows(tokens, logs.mean(axis=0)) for tokens, logs in zip(several, before, strict=True)]
+    )
+    slow = rows[:, -1] > np.median(rows[:, -1])
+    assert rows.shape[1] == CORRECTION_COLUMNS
+    corrected = dataclasses.replace(
+        ensemble, correction=fit_trees(rows, np.where(slow, 1.0, -1.0), np.ones(len(rows)), 0)
+    )
+    after = corrected.member_logs(several)
+    moved = np.concatenate(
+        [own - other for own, other in zip(after, before, strict=True)], axis=1
+    )
+    assert np.allclose(moved, moved[0])
+    assert np.allclose(moved[0], np.where(slow, 1.0, -1.0), atol=0.1)
+    assert np.allclose(corrected.log_efficiency(several[:1])[0], before[0].mean(axis=0) + moved[0, : len(several[0])])
+
+
+def test_correction_sees_the_predicted_time() -> None:
+    example = examples(("plain",), 1)[0]
+    logs = np.full(len(example.tokens), np.log(4.0))
+    rows = correction_rows(example.tokens, logs)
+    assert np.allclose(rows[:, -2], 2.0)
+    assert np.allclose(rows[:, -1], np.log2(4.0 * example.yardstick_us), atol=1e-3)

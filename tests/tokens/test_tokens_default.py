@@ -211,3 +211,14 @@ def test_a_batch_is_padded_with_zeros_and_says_where() -> None:
     assert batch.values.shape == (2, 4, 3)
     assert batch.mask.tolist() == [[True, True, False, False], [True] * 4]
     assert batch.values.sum(axis=(1, 2)).tolist() == [6.0, 24.0]
+
+
+def test_openvino_blocks_convolutions_and_pools_without_saying_so() -> None:
+    profile, facts = round_profile(), kernel_facts(unit_plan(diamond()))
+    openvino = replace(profile, runtime=replace(profile.runtime, name="openvino"))
+    plain, blocked = (encode_kernels(facts, found).values for found in (profile, openvino))
+    column = quantity("blocked")
+    assert facts.ops == ("Conv", "Conv", "Tanh", "Add")
+    assert plain[:, column].tolist() == [0, 0, 0, 0]
+    assert blocked[:, column].tolist() == [1, 1, 0, 0]
+    assert np.array_equal(np.delete(plain, column, axis=1), np.delete(blocked, column, axis=1))

@@ -16,10 +16,31 @@ from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens import default
 from tvm_narcost.tokens.sequence import pad_tokens
 
-__all__ = ["TREE_COLUMNS", "KernelEnsemble"]
+__all__ = ["CORRECTION_COLUMNS", "TREE_COLUMNS", "KernelEnsemble", "correction_rows"]
 
 TREE_COLUMNS = default.WIDTH - default.TOPOLOGY_WIDTH
 """Trees see a token without its position codes: they would split on where in a network a kernel stood."""
+
+CORRECTION_COLUMNS = TREE_COLUMNS + 2
+"""A correction sees what the trees see, and what the members make of the kernel: see :func:`correction_rows`."""
+
+_YARDSTICK = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIONS)
+_YARDSTICK += default.QUANTITIES.index("roofline_us")  # the token's logarithm of the yardstick
+
+
+def correction_rows(tokens: NDArray[np.float32], logs: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What a correction goes by: the token, the predicted efficiency, and the predicted time.
+
+    Args:
+        tokens: ``default`` tokens, [kernels, default.WIDTH].
+        logs: predicted log(time / yardstick), [kernels].
+
+    Returns:
+        float32 [kernels, CORRECTION_COLUMNS]; the last two in powers of two.
+    """
+    efficiency = logs / np.log(2)
+    predicted = np.stack([efficiency, efficiency + tokens[:, _YARDSTICK]], axis=1)
+    return np.concatenate([tokens[:, :TREE_COLUMNS], predicted.astype(np.float32)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -29,17 +50,20 @@ class KernelEnsemble:
     Attributes:
         networks: trained alike from different seeds; one at least.
         trees: fitted on the first TREE_COLUMNS columns; None for none.
+        correction: what the members are off by on another profile than the one that they were trained on, in
+            logarithms, over the columns of :func:`correction_rows`; None where there is no other.
     """
 
     networks: tuple[NarFormer, ...]
     trees: BoostedTrees | None
+    correction: BoostedTrees | None = None
 
     def log_efficiency(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
         """Mean of :meth:`member_logs` over the members; [kernels] for each plan."""
         return [logs.mean(axis=0) for logs in self.member_logs(tokens)]
 
     def member_logs(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
-        """log(time / yardstick) by each member, the trees last.
+        """log(time / yardstick) by each member, the trees last; the correction moves all of them alike.
 
         Args:
             tokens: ``default`` tokens of each plan, float32 [kernels, default.WIDTH].
@@ -50,6 +74,15 @@ class KernelEnsemble:
         lengths = [len(values) for values in tokens]
         if not any(lengths):
             return [np.zeros((self.members, 0)) for _ in tokens]
+        found = self._uncorrected(tokens)
+        if self.correction is None:
+            return found
+        rows = [correction_rows(values, logs.mean(axis=0)) for values, logs in zip(tokens, found, strict=True)]
+        added = np.split(self.correction.predict(np.concatenate(rows)), np.cumsum(lengths)[:-1])
+        return [logs + own for logs, own in zip(found, added, strict=True)]
+
+    def _uncorrected(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+        lengths = [len(values) for values in tokens]
         batch = pad_tokens(tokens)
         values, mask = torch.from_numpy(batch.values), torch.from_numpy(batch.mask)
         with torch.inference_mode():

@@ -18,7 +18,7 @@ from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.artifact import ArtifactFacts, read_artifact, read_document, write_artifact, write_whole
 from tvm_narcost.models.estimate import Estimate, estimate_networks
-from tvm_narcost.models.kernel_ensemble import TREE_COLUMNS, KernelEnsemble
+from tvm_narcost.models.kernel_ensemble import CORRECTION_COLUMNS, TREE_COLUMNS, KernelEnsemble
 from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
 from tvm_narcost.models.training_kernels import COLUMNS, TrainingKernels
 from tvm_narcost.models.trees import BoostedTrees
@@ -32,6 +32,7 @@ __all__ = ["NarFormerLatency"]
 _WHOLE = ("mean", "scale")  # what tokens are standardised with is stored in full precision
 _KERNELS = "training"  # stands where a member's number stands in the names of the weights
 _TREES = "trees.json"
+_CORRECTION = "correction.json"
 _MAX_TREES_BYTES = 64 * 2**20
 
 
@@ -85,9 +86,10 @@ class NarFormerLatency:
         }
         weights |= {f"{_KERNELS}.{operator}": points for operator, points in self.training_kernels.points.items()}
         write_artifact(folder, self.facts, weights)
-        if self.ensemble.trees is not None:
-            document = {"schema": default.NAME, "schema_version": default.VERSION, **self.ensemble.trees.to_json()}
-            write_whole(folder / _TREES, json.dumps(document, separators=(",", ":")).encode())
+        for name, trees in ((_TREES, self.ensemble.trees), (_CORRECTION, self.ensemble.correction)):
+            if trees is not None:
+                document = {"schema": default.NAME, "schema_version": default.VERSION, **trees.to_json()}
+                write_whole(folder / name, json.dumps(document, separators=(",", ":")).encode())
 
     @classmethod
     def open(cls, folder: Path) -> "NarFormerLatency":
@@ -105,13 +107,16 @@ class NarFormerLatency:
         try:
             training_kernels = _training_kernels(facts, weights)
             networks = _networks(facts, weights)
-            trees = _read_trees(folder / _TREES) if _with_trees(facts) else None
+            trees = _read_trees(folder / _TREES, TREE_COLUMNS) if _flag(facts, "trees") else None
+            # Artifacts that `narcost train` wrote before there were corrections do not mention them.
+            corrected = "correction" in facts.config and _flag(facts, "correction")
+            correction = _read_trees(folder / _CORRECTION, CORRECTION_COLUMNS) if corrected else None
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             reason = " ".join(str(error).split())
             raise ArtifactError(
                 f"artifact {folder}: weights do not fit its config ({reason}); copy or train it again"
             ) from error
-        return cls(KernelEnsemble(networks, trees), training_kernels, facts)
+        return cls(KernelEnsemble(networks, trees, correction), training_kernels, facts)
 
     @staticmethod
     def config_facts(ensemble: KernelEnsemble) -> dict[str, object]:
@@ -122,6 +127,7 @@ class NarFormerLatency:
             "fusion_queries": list(config.fusion_queries),
             "members": len(ensemble.networks),
             "trees": ensemble.trees is not None,
+            "correction": ensemble.correction is not None,
         }
 
 
@@ -145,21 +151,21 @@ def _training_kernels(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]])
     return TrainingKernels(points, facts.distance_limits)
 
 
-def _with_trees(facts: ArtifactFacts) -> bool:
-    found = facts.config["trees"]
+def _flag(facts: ArtifactFacts, name: str) -> bool:
+    found = facts.config[name]
     if not isinstance(found, bool):
-        raise ValueError(f"trees {found!r}, expected true or false")
+        raise ValueError(f"{name} {found!r}, expected true or false")
     return found
 
 
-def _read_trees(path: Path) -> BoostedTrees:
+def _read_trees(path: Path, columns: int) -> BoostedTrees:
     document = read_document(path, _MAX_TREES_BYTES)
     schema = document.pop("schema", None), document.pop("schema_version", None)
     if schema != (default.NAME, default.VERSION):
         raise ValueError(f"{path.name} on schema {schema}, expected {default.NAME} {default.VERSION}")
     trees = BoostedTrees.from_json(document)
-    if trees.columns != TREE_COLUMNS:
-        raise ValueError(f"{path.name} over {trees.columns} columns, expected {TREE_COLUMNS}")
+    if trees.columns != columns:
+        raise ValueError(f"{path.name} over {trees.columns} columns, expected {columns}")
     return trees
 
 
@@ -167,7 +173,8 @@ def _networks(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tupl
     """The networks of an artifact; any of a dozen exceptions when its parts do not belong together."""
     sizes = {**facts.config, "fusion_queries": tuple(facts.config["fusion_queries"])}
     members = sizes.pop("members")
-    sizes.pop("trees")
+    for name in ("trees", "correction"):
+        sizes.pop(name, None)
     states: dict[str, dict[str, torch.Tensor]] = {}
     for name, value in weights.items():
         prefix, _, own_name = name.partition(".")

@@ -56,6 +56,10 @@ _POSITIONS = 4096.0  # the range of positions over which the frequencies are spr
 _FREQUENCIES = 2 * np.pi / np.geomspace(4.0, 2 * _POSITIONS, 4)
 _BLOCK = 16  # channels in a block of a 512-bit vector
 
+# ONNX Runtime's plan says which kernels run on blocked channels. OpenVINO's oneDNN blocks them inside a kernel, and its
+# plan has no word for it: told otherwise, a model of the one takes the other's convolutions for slow plain ones.
+_BLOCKS_INSIDE = {"openvino": ("convolution", "pooling")}
+
 TOPOLOGY_WIDTH = 4 * len(_FREQUENCIES)
 """The last columns: where the kernel stands, and where its sources stand."""
 
@@ -117,6 +121,9 @@ def _quantities(facts: KernelFacts, bounds: Roofline, profile: HardwareProfile) 
     )
     logged = np.log2(1 + np.stack([facts.column(name) for name in _LOGGED], axis=1))
     flags = np.stack([facts.column(name) for name in _FLAGS], axis=1)
+    inside = _BLOCKS_INSIDE.get(profile.runtime.name, ())
+    blocked = _FLAGS.index("blocked")
+    flags[:, blocked] = np.maximum(flags[:, blocked], [category in inside for category in facts.categories])
     return np.concatenate([logged, flags, np.stack(derived, axis=1)], axis=1)
 
 
