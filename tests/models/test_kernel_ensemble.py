@@ -72,9 +72,7 @@ def test_correction_moves_every_member_alike(ensemble: KernelEnsemble) -> None:
         ensemble, correction=fit_trees(rows, np.where(slow, 1.0, -1.0), np.ones(len(rows)), 0)
     )
     after = corrected.member_logs(several)
-    moved = np.concatenate(
-        [own - other for own, other in zip(after, before, strict=True)], axis=1
-    )
+    moved = np.concatenate([own - other for own, other in zip(after, before, strict=True)], axis=1)
     assert np.allclose(moved, moved[0])
     assert np.allclose(moved[0], np.where(slow, 1.0, -1.0), atol=0.1)
     assert np.allclose(corrected.log_efficiency(several[:1])[0], before[0].mean(axis=0) + moved[0, : len(several[0])])
