@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -86,13 +86,18 @@ class OpNode:
 
 @dataclass(frozen=True)
 class OpGraph:
-    """A network: ``nodes`` in topological order; ``inputs`` and ``parameters`` as (name, type); no weights."""
+    """A network: ``nodes`` in topological order; ``inputs`` and ``parameters`` as (name, type); no weights.
+
+    ``notes`` are what the file leaves open and how it was counted, in sentences for the user; they take no part in
+    hashes and comparisons.
+    """
 
     name: str
     nodes: tuple[OpNode, ...]
     inputs: tuple[tuple[str, TensorType], ...]
     parameters: tuple[tuple[str, TensorType], ...]
     outputs: tuple[Edge, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for index, node in enumerate(self.nodes):
@@ -168,6 +173,7 @@ class OpGraph:
                 for node in self.nodes
             ],
             "outputs": [[edge.source, edge.slot] for edge in self.outputs],
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     @classmethod
@@ -184,6 +190,7 @@ class OpGraph:
                 parameters=tuple((str(name), _type_from_json(kind)) for name, kind in document["parameters"]),
                 nodes=tuple(_node_from_json(node) for node in document["nodes"]),
                 outputs=tuple(Edge(int(source), int(slot)) for source, slot in document["outputs"]),
+                notes=tuple(map(str, document.get("notes", ()))),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidGraphError(f"graph document: {error!r}, expected what OpGraph.to_json writes") from error

@@ -28,7 +28,7 @@ class Limits:
     """
 
     file_bytes: int = 2**31 - 1
-    nodes: int = 200_000
+    nodes: int = 100_000
     nesting: int = 64
     rank: int = 64
     elements: int = 2**40

@@ -1,7 +1,7 @@
 """The order of the nodes, and whether every value that is read is written exactly once."""
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 
 from relay_frontend.errors import InvalidGraphError
 from relay_frontend.onnx.inference import required_outputs
@@ -12,7 +12,7 @@ __all__ = ["arrange_nodes", "drop_unread_outputs"]
 _NAMED_AT_MOST = 5  # offenders that a message spells out
 
 
-def arrange_nodes(nodes: Sequence[SourceNode], given: Collection[str]) -> list[SourceNode]:
+def arrange_nodes(nodes: Sequence[SourceNode], given: Container[str]) -> list[SourceNode]:
     """``nodes`` in topological order; the order of the file where that is one already.
 
     Args:
@@ -28,7 +28,7 @@ def arrange_nodes(nodes: Sequence[SourceNode], given: Collection[str]) -> list[S
     readers: list[list[int]] = [[] for _ in nodes]
     in_order = True
     for index, node in enumerate(nodes):
-        for name in node.inputs:
+        for name in node.reads:
             writer = writers.get(name)
             if writer is not None:
                 readers[writer].append(index)
@@ -55,7 +55,7 @@ def arrange_nodes(nodes: Sequence[SourceNode], given: Collection[str]) -> list[S
 
 def drop_unread_outputs(nodes: Sequence[SourceNode], graph_outputs: Collection[str]) -> None:
     """Take optional outputs that nobody reads off the end of each node: they are not computed at inference."""
-    read = {name for node in nodes for name in node.inputs}
+    read = {name for node in nodes for name in node.reads}
     read.update(graph_outputs)
     read.discard("")
     for node in nodes:
@@ -66,7 +66,7 @@ def drop_unread_outputs(nodes: Sequence[SourceNode], graph_outputs: Collection[s
                 outputs.pop()
 
 
-def _writers(nodes: Sequence[SourceNode], given: Collection[str]) -> dict[str, int]:
+def _writers(nodes: Sequence[SourceNode], given: Container[str]) -> dict[str, int]:
     writers: dict[str, int] = {}
     for index, node in enumerate(nodes):
         for name in node.outputs:
@@ -80,11 +80,11 @@ def _writers(nodes: Sequence[SourceNode], given: Collection[str]) -> dict[str, i
     return writers
 
 
-def _check_readers(nodes: Sequence[SourceNode], writers: dict[str, int], given: Collection[str]) -> None:
+def _check_readers(nodes: Sequence[SourceNode], writers: dict[str, int], given: Container[str]) -> None:
     dangling = [
         f"{node.label} reads {name!r}"
         for node in nodes
-        for name in node.inputs
+        for name in node.reads
         if name and name not in writers and name not in given
     ]
     if dangling:

@@ -15,6 +15,8 @@ __all__ = ["attribute_defaults", "infer_outputs", "required_outputs", "schema_of
 
 # ONNX Runtime's optimiser writes these under the standard domain whatever opset the model declares.
 _ALWAYS_KNOWN = {"LayerNormalization", "RMSNormalization", "Gelu", "HardSwish", "Mish"}
+# ONNX says what they compute, not of which type it is: that of their first input.
+_LIKE_INPUT = {"GroupNormalization", "MeanVarianceNormalization"}
 _VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 
 
@@ -81,7 +83,9 @@ def infer_outputs(
     Raises:
         InvalidGraphError: the inputs do not fit the operator.
     """
-    attributes = tuple(node.attributes.items())
+    # ONNX's own inference forgets that a short-time transform is one-sided unless it says otherwise.
+    given = {"onesided": 1, **node.attributes} if node.op == "STFT" else node.attributes
+    attributes = tuple(given.items())
     data = tuple((slot, str(value.dtype), value.shape, value.tobytes()) for slot, value in sorted(values.items()))
     tensors = tuple((name, tensor.SerializeToString()) for name, tensor in node.tensors.items())
     try:
@@ -130,8 +134,30 @@ def _infer(
     opsets = [helper.make_operatorsetid("", version)]
     if domain:
         opsets.append(helper.make_operatorsetid(domain, schema.since_version))
+    if op in _LIKE_INPUT and not domain:
+        return (inputs[0],) + (None,) * (outputs - 1)
+    if not schema.has_type_and_shape_inference_function:
+        return _infer_function(proto, types, opsets)
     found = shape_inference.infer_node_outputs(schema, proto, types, known, opset_imports=opsets)
     return tuple(_plain_type(found.get(f"o{slot}")) for slot in range(outputs))
+
+
+def _infer_function(
+    proto: onnx.NodeProto,
+    types: dict[str, onnx.TypeProto],
+    opsets: list[onnx.OperatorSetIdProto],
+) -> tuple[TensorType | None, ...]:
+    """Types of what an operator writes that ONNX defines by a function of others alone; None where it has none."""
+    graph = helper.make_graph(
+        [proto],
+        proto.op_type,
+        [onnx.ValueInfoProto(name=name, type=kind) for name, kind in types.items()],
+        [onnx.ValueInfoProto(name=name) for name in proto.output],
+    )
+    model = helper.make_model(graph, opset_imports=opsets)
+    inferred = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    found = {value.name: value.type for value in inferred.graph.output}
+    return tuple(_plain_type(found.get(name)) for name in proto.output)
 
 
 def _attribute_proto(schema: onnx.defs.OpSchema, name: str, value: AttributeValue) -> onnx.AttributeProto:

@@ -1,6 +1,9 @@
-"""From a file to a graph: size, existence and format are checked before anything is parsed."""
+"""From a file to a graph: existence, size, format and what parsing would take are checked before anything is parsed."""
 
-from collections.abc import Mapping
+import mmap
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -10,6 +13,7 @@ from relay_frontend.errors import ModelFileError
 from relay_frontend.graph import OpGraph
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
 from relay_frontend.onnx.reader import from_onnx
+from relay_frontend.onnx.wire import UNCOUNTED_BYTES, Buffer, strip_weights
 
 __all__ = ["load_model", "read_onnx"]
 
@@ -17,7 +21,7 @@ __all__ = ["load_model", "read_onnx"]
 def read_onnx(
     path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> OpGraph:
-    """Read an ONNX file; data kept outside of the file is never loaded.
+    """Read an ONNX file; weights are jumped over, and data kept outside of the file is never loaded.
 
     Args:
         path: the file.
@@ -26,22 +30,33 @@ def read_onnx(
 
     Raises:
         ModelFileError: missing, unreadable, truncated or not ONNX.
-        LimitError: larger than ``limits`` allow.
+        LimitError: it asks for more than ``limits`` allow.
         FrontendError: whatever :func:`from_onnx` raises.
     """
-    return from_onnx(load_model(path, limits=limits), shapes=shapes, name=path.stem)
+    return from_onnx(load_model(path, limits=limits, weights=False), shapes=shapes, name=path.stem, limits=limits)
 
 
-def load_model(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> onnx.ModelProto:
+def load_model(path: Path, *, limits: Limits = DEFAULT_LIMITS, weights: bool = True) -> onnx.ModelProto:
     """The model as it is in the file, without data kept outside of it.
+
+    Args:
+        path: the file.
+        limits: how much it may ask for.
+        weights: whether to keep the data of tensors that are too big to say anything about shapes.
 
     Raises:
         ModelFileError: missing, unreadable, truncated or not ONNX.
-        LimitError: larger than ``limits`` allow.
+        LimitError: it asks for more than ``limits`` allow.
     """
-    content = _read_bytes(path, limits)
-    if not content:
-        raise ModelFileError(f"{path} is empty, expected an ONNX model: export it again")
+    clock = limits.start_clock()
+    with _open(path, limits) as content:
+        if len(content) <= UNCOUNTED_BYTES:
+            return _parse(content[:], path)
+        stripped = strip_weights(content, str(path), limits, clock)
+        return _parse(content[:] if weights else stripped, path)
+
+
+def _parse(content: bytes, path: Path) -> onnx.ModelProto:
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except DecodeError as error:
@@ -53,11 +68,18 @@ def load_model(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> onnx.ModelProt
     return model
 
 
-def _read_bytes(path: Path, limits: Limits) -> bytes:
+@contextmanager
+def _open(path: Path, limits: Limits) -> Iterator[Buffer]:
+    """The content of a file, mapped into memory so that only what is looked at is read."""
     try:
-        size_bytes = path.stat().st_size
-        limits.check_bytes(size_bytes, str(path))
-        return path.read_bytes()
+        kind = path.stat()
+        if not stat.S_ISREG(kind.st_mode) and not stat.S_ISDIR(kind.st_mode):  # a pipe or a device may never end
+            raise ModelFileError(f"{path} is no regular file, expected an ONNX file: check the path")
+        limits.check_bytes(kind.st_size, str(path))
+        if not kind.st_size:
+            raise ModelFileError(f"{path} is empty, expected an ONNX model: export it again")
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelFileError(f"cannot read {path} ({reason}), expected an ONNX file: check the path") from error

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import onnx
+
 from relay_frontend.errors import InvalidGraphError
 from relay_frontend.graph import TensorType
 from relay_frontend.onnx.inference import schema_of
@@ -9,6 +11,7 @@ from relay_frontend.onnx.source import SourceNode
 
 __all__ = ["check_arity", "check_attributes"]
 
+_OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 _AXIS_NAMES = ("axis", "batch_axis", "batch_dims", "time_axis")
 _MORE_AXES = {"Flatten": 1, "OneHot": 1}  # their axis may lie one behind the input's last
 _FREE_AXIS = {"QuantizeLinear", "DequantizeLinear"}  # there it means nothing when the scale is a scalar
@@ -24,7 +27,9 @@ def check_arity(node: SourceNode) -> None:
     if schema is None:
         return
     least, most, inputs = schema.min_input, schema.max_input, node.inputs
-    if not least <= len(inputs) <= most or "" in inputs[:least]:
+    if not least <= len(inputs) <= most or any(
+        not name and formal.option != _OPTIONAL for name, formal in zip(inputs[:least], schema.inputs, strict=False)
+    ):
         given = [name or "(left out)" for name in inputs]
         raise InvalidGraphError(
             f"{node.label} reads {given}, expected {least} to {most} values, the first {least} there"

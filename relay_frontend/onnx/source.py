@@ -1,7 +1,8 @@
 """ONNX protos as plain Python values, decoded once and checked."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ from onnx import numpy_helper
 
 from relay_frontend.errors import InvalidGraphError, ModelFileError, UnsupportedOperatorError
 from relay_frontend.graph import AttributeValue, TensorType
+from relay_frontend.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
     "MAX_KNOWN_ELEMENTS",
@@ -33,7 +35,7 @@ _DTYPE_NAMES: dict[int, str] = {
     for name, number in onnx.TensorProto.DataType.items()
     if name != "UNDEFINED"
 }
-_FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = (
+_FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS, _GRAPH, _TYPE = (
     onnx.AttributeProto.FLOAT,
     onnx.AttributeProto.INT,
     onnx.AttributeProto.STRING,
@@ -41,13 +43,23 @@ _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = (
     onnx.AttributeProto.FLOATS,
     onnx.AttributeProto.INTS,
     onnx.AttributeProto.STRINGS,
+    onnx.AttributeProto.GRAPH,
+    onnx.AttributeProto.TYPE_PROTO,
 )
 _INT64, _EXTERNAL = onnx.TensorProto.INT64, onnx.TensorProto.EXTERNAL
 
 
 @dataclass(slots=True)
 class SourceNode:
-    """A NodeProto decoded: ``version`` is the standard opset of its model, ``tensors`` its attributes of that kind."""
+    """A NodeProto decoded.
+
+    Attributes:
+        version: opset of the standard operators where the node is.
+        tensors: its attributes of that kind.
+        graphs: its attributes of that kind, not decoded.
+        captured: what its graphs read of the graph around them.
+        scope: of the graph that it is in, where it has graphs of its own; see bodies.py.
+    """
 
     op: str
     domain: str
@@ -57,6 +69,14 @@ class SourceNode:
     outputs: list[str]
     attributes: dict[str, AttributeValue]
     tensors: dict[str, onnx.TensorProto]
+    graphs: dict[str, onnx.GraphProto] = field(default_factory=dict)
+    captured: list[str] = field(default_factory=list)
+    scope: object = None
+
+    @property
+    def reads(self) -> list[str]:
+        """Every value that must be there before the node runs."""
+        return self.inputs + self.captured if self.captured else self.inputs
 
     @property
     def label(self) -> str:
@@ -86,11 +106,15 @@ def dtype_name(number: int, what: str) -> str:
         ) from None
 
 
-def tensor_type(tensor: onnx.TensorProto, what: str) -> TensorType:
-    """Shape and dtype of a stored tensor."""
+def tensor_type(tensor: onnx.TensorProto, what: str, limits: Limits = DEFAULT_LIMITS) -> TensorType:
+    """Shape and dtype of a stored tensor.
+
+    Raises:
+        InvalidGraphError: a negative extent, or an element type that there is not.
+        LimitError: more dimensions or elements than ``limits`` allow.
+    """
     shape = tuple(tensor.dims)
-    if shape and min(shape) < 0:
-        raise InvalidGraphError(f"{what} has shape {shape}, expected extents of 0 or more: is the file damaged?")
+    limits.check_shape(shape, what)
     return TensorType(shape, dtype_name(tensor.data_type, what))
 
 
@@ -122,12 +146,20 @@ def decode_tensor(tensor: onnx.TensorProto, what: str) -> Array:
         raise ModelFileError(f"the value of {what} does not fit its shape {kind.shape}: {error}") from error
 
 
-def decode_node(proto: onnx.NodeProto, domain: str, version: int) -> SourceNode:
+def decode_node(
+    proto: onnx.NodeProto, domain: str, version: int, given: Mapping[str, onnx.AttributeProto] | None = None
+) -> SourceNode:
     """The plain form of a node, taken to be of ``domain``.
 
+    Args:
+        proto: the node.
+        domain: that gives it its meaning.
+        version: opset of the standard operators.
+        given: in a function, what its attributes may refer to; those that are not given are left out.
+
     Raises:
-        UnsupportedOperatorError: an attribute holds a graph or another value that has no plain form.
-        InvalidGraphError: an attribute is NaN, no UTF-8, or of no type.
+        UnsupportedOperatorError: an attribute holds a value that has no plain form.
+        InvalidGraphError: an attribute is NaN, no UTF-8, of no type, or refers to one of a function outside of any.
     """
     node = SourceNode(
         op=proto.op_type,
@@ -141,11 +173,23 @@ def decode_node(proto: onnx.NodeProto, domain: str, version: int) -> SourceNode:
     )
     check_text(node.op, node.name, *node.inputs, *node.outputs)
     for attribute in proto.attribute:
-        check_text(attribute.name)
+        name = attribute.name
+        check_text(name)
+        if attribute.ref_attr_name:
+            if given is None:
+                raise InvalidGraphError(
+                    f"{node.label} refers to attribute {attribute.ref_attr_name!r} of a function, expected a value: "
+                    "it is in none"
+                )
+            if attribute.ref_attr_name not in given:
+                continue
+            attribute = given[attribute.ref_attr_name]
         if attribute.type == _TENSOR:
-            node.tensors[attribute.name] = attribute.t
-        else:
-            node.attributes[attribute.name] = _decode_attribute(attribute, node)
+            node.tensors[name] = attribute.t
+        elif attribute.type == _GRAPH:
+            node.graphs[name] = attribute.g
+        elif attribute.type != _TYPE:  # of an Optional with nothing inside, whose type nobody needs
+            node.attributes[name] = _decode_attribute(attribute, node)
     return node
 
 
@@ -165,7 +209,7 @@ def _decode_attribute(attribute: onnx.AttributeProto, node: SourceNode) -> Attri
         return tuple(_text(value, node) for value in attribute.strings)
     raise UnsupportedOperatorError(
         f"{node.label} has attribute {attribute.name!r} of kind {kind}, expected numbers, text or a tensor: "
-        "simplify the model first, nested graphs are not read"
+        "simplify the model first"
     )
 
 

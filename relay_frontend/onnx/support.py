@@ -1,6 +1,7 @@
 """What this reader can read: operator sets and operators, checked before anything else, all offenders at once."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import onnx
 
@@ -8,7 +9,7 @@ from relay_frontend.errors import InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.onnx.inference import schema_of
 from relay_frontend.onnx.opaque import foreign_name
 
-__all__ = ["check_operators", "domain_of", "opset_versions"]
+__all__ = ["check_operators", "domain_of", "opset_versions", "versions_of"]
 
 _STANDARD = ("", "ai.onnx")
 _MISPLACED = ("SimplifiedLayerNormalization",)  # ONNX Runtime's own, but written under the standard domain
@@ -30,7 +31,12 @@ def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
         UnsupportedOperatorError: newer than the installed onnx package knows.
         InvalidGraphError: nodes of the standard domain, but no version for it.
     """
-    versions = {entry.domain: entry.version for entry in model.opset_import}
+    return versions_of(model.opset_import, any(not domain_of(node) for node in model.graph.node))
+
+
+def versions_of(imports: Iterable[onnx.OperatorSetIdProto], needs_standard: bool) -> dict[str, int]:
+    """The opset version of each domain that a model or a function imports; see :func:`opset_versions`."""
+    versions = {entry.domain: entry.version for entry in imports}
     standard = max((versions[domain] for domain in _STANDARD if domain in versions), default=0)
     newest = onnx.defs.onnx_opset_version()
     if standard > newest:
@@ -38,7 +44,7 @@ def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
             f"the model uses opset {standard}, expected at most {newest}: install a newer onnx package or convert it "
             "with onnx.version_converter"
         )
-    if standard < 1 and any(not domain_of(node) for node in model.graph.node):
+    if standard < 1 and needs_standard:
         raise InvalidGraphError(
             f"the model states opset {standard or 'none'} for the standard operators, expected 1 to {newest}: "
             "is the file damaged?"
@@ -47,32 +53,35 @@ def opset_versions(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def check_operators(model: onnx.ModelProto, versions: dict[str, int]) -> None:
-    """Check that each node's operator is supported.
+    """Check that each node's operator is one of the opset, in graphs within graphs and in functions that are called.
 
     Raises:
         UnsupportedOperatorError: names every operator that is not.
     """
-    functions = {(function.domain, function.name) for function in model.functions}
-    found = Counter((domain_of(node), node.op_type) for node in model.graph.node)
-    offenders = []
-    for (domain, op), count in found.items():
-        reason = _reason(domain, op, versions, functions)
-        if reason:
-            name = op if not domain else f"{domain}.{op}"
-            offenders.append(f"{name} ({count}x, {reason})")
+    functions = {(item.domain, item.name, item.overload): item for item in model.functions}
+    found: Counter[tuple[str, str, int]] = Counter()
+    called: set[tuple[str, str, str]] = set()
+    pending = [(model.graph.node, versions[""])]
+    while pending:
+        nodes, version = pending.pop()
+        for node in nodes:
+            key = (node.domain, node.op_type, node.overload) if functions else ("", "", "")
+            if key not in functions:
+                found[domain_of(node), node.op_type, version] += 1
+            elif key not in called:
+                called.add(key)
+                body = functions[key]
+                standard = any(not domain_of(inner) for inner in body.node)
+                pending.append((body.node, versions_of(body.opset_import, standard)[""]))
+            if node.op_type in _NESTED:
+                pending.extend((attribute.g.node, version) for attribute in node.attribute if attribute.HasField("g"))
+    offenders = [
+        f"{op} ({count}x, not in opset {version})"
+        for (domain, op, version), count in found.items()
+        if not domain and foreign_name(domain, op) is None and schema_of(op, version) is None
+    ]
     if offenders:
         raise UnsupportedOperatorError(
             f"{len(offenders)} of {len(found)} operators are not supported: {', '.join(sorted(offenders))}; expected "
-            "standard ONNX operators of relay_frontend.ops or those that ONNX Runtime's optimiser writes: export the "
-            "network without them"
+            "operators of the opset that the model states: is it the right one?"
         )
-
-
-def _reason(domain: str, op: str, versions: dict[str, int], functions: set[tuple[str, str]]) -> str | None:
-    if (domain, op) in functions:
-        return "a function of the model's own, which is not read yet: inline it with onnx.inliner"
-    if foreign_name(domain, op) is not None or domain:
-        return None
-    if op in _NESTED:
-        return "control flow is not read yet"
-    return None if schema_of(op, versions[""]) is not None else f"not in opset {versions['']}"

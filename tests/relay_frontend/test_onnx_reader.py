@@ -205,24 +205,6 @@ def test_every_operator_without_types_is_named_at_once() -> None:
         assert offender in str(caught.value)
 
 
-def test_control_flow_and_functions_of_the_model_are_said_to_come_later() -> None:
-    branch = parser.parse_graph("branch () => (float[1] b) { b = Constant<value = float[1] {1}>() }")
-    node = helper.make_node("If", ["flag"], ["y"], then_branch=branch, else_branch=branch)
-    flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, [])
-    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
-    model = helper.make_model(helper.make_graph([node], "net", [flag], [result]))
-    with pytest.raises(UnsupportedOperatorError, match="If \\(1x, control flow is not read yet\\)"):
-        from_onnx(model)
-
-    own = parser.parse_model(
-        """<ir_version: 9, opset_import: ["" : 17, "own" : 1]>
-        net (float[4] x) => (float[4] y) { y = own.Twice(x) }
-        <domain: "own", opset_import: ["" : 17]> Twice (a) => (b) { b = Add(a, a) }"""
-    )
-    with pytest.raises(UnsupportedOperatorError, match="own.Twice .*inline it"):
-        from_onnx(own)
-
-
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
