@@ -9,16 +9,19 @@ FLOPs, by category:
   skips them, at high dilation up to three quarters of all. For a transposed convolution these are the taps whose
   result is cropped away. Where the taps fall follows from ``pads``; ``auto_pad`` is for the readers to resolve.
 - pooling: 1 a tap (global pooling and MaxUnpool: 1 an input element; MaxRoiPool, of unknown window: 1 an output one).
-- attention: 2 x MAC of the products, of a fused input projection too, and 5 a score for the softmax.
+- attention: 2 x MAC of the products, of a fused input projection too, and 5 a score for the softmax. LinearAttention:
+  2 x MAC of updating its state and of reading it, 1 an element more for a gate. RotaryEmbedding: 3 a rotated element.
 - normalization: 7 an element (mean, centre, square, sum, divide, scale, shift); BatchNormalization 2 (folded scale and
   shift), RMSNormalization 4, the Skip variants 1 more, EmbedLayerNormalization 2 more, LRN 2 x size + 3.
 - softmax: 5 an element (maximum, subtract, exponential, sum, divide).
-- reduction: 1 an input element.
+- reduction: 1 an input element. NegativeLogLikelihoodLoss 1 a target; SoftmaxCrossEntropyLoss the softmax besides.
 - elementwise, activation: 1 an output element, whatever the function; Sum, Max, Min of n inputs n - 1; a bias, gate or
   split that is part of the operator 1 more.
 - quantization: 2 an element; DynamicQuantizeLinear 4 (two more for the range).
-- resize: 2 a tap: none for nearest, 2 taps (linear) or 4 (cubic) along each axis that changes; AffineGrid 6 an element.
-- data_movement, view, layout, control: 0. other: 1 an output element, a mere placeholder.
+- resize: 2 a tap: none for nearest, 2 taps (linear) or 4 (cubic) along each axis that changes; AffineGrid 2 x MAC.
+- transforms (DFT, STFT, Rfft, Irfft): 5 n log2 n, half of it where one side is real. Det 2/3 n^3, Inverse 2 n^3.
+- data_movement, view, layout, control: 0. other: 1 an output element, a mere placeholder, but NonMaxSuppression (13 a
+  pair of boxes, at most), Unique (n log2 n) and what reads each element once (NonZero, TfIdfVectorizer).
 - opaque (outside the table): 0, and all bytes of inputs and outputs.
 
 Bytes are those of dense tensors, each input and output touched once:

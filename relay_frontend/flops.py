@@ -4,34 +4,15 @@ Each rule takes (attributes, input types, output types) and returns (flops, padd
 counted. Optional inputs that a network leaves out are not listed, so a rule reads only inputs that are always there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from relay_frontend.graph import AttributeValue, TensorType
+from relay_frontend.flops_algebra import ALGEBRA_FLOPS
+from relay_frontend.flops_attention import ATTENTION_FLOPS
+from relay_frontend.flops_rule import Attributes, FlopsRule, Types, integer, integers
+from relay_frontend.graph import TensorType
 from relay_frontend.taps import valid_taps
 
-__all__ = ["FLOPS_RULES", "FlopsRule"]
-
-Attributes = Mapping[str, AttributeValue]
-Types = Sequence[TensorType]
-FlopsRule = Callable[[Attributes, Types, Types], tuple[int, int]]
-
-
-def _integers(attributes: Attributes, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    value = attributes.get(name)
-    if value is None or value == ():
-        return default
-    integers = tuple(item for item in value if isinstance(item, int)) if isinstance(value, tuple) else ()
-    if integers != value or len(integers) != len(default):
-        raise ValueError(f"attribute {name} is {value!r}, expected {len(default)} integers")
-    return integers
-
-
-def _integer(attributes: Attributes, name: str, default: int) -> int:
-    value = attributes.get(name, default)
-    if not isinstance(value, int):
-        raise ValueError(f"attribute {name} is {value!r}, expected an integer")
-    return value
+__all__ = ["FLOPS_RULES"]
 
 
 def _spatial(kind: TensorType, channels_last: bool) -> tuple[int, ...]:
@@ -46,16 +27,16 @@ def _window(
     ``slid`` are the positions of the window along each axis, ``over`` the extents that its taps fall on.
     """
     rank = len(kernel)
-    strides = _integers(attributes, "strides", (1,) * rank)
-    dilations = _integers(attributes, "dilations", (1,) * rank)
-    pads = _integers(attributes, "pads", (0,) * 2 * rank)
+    strides = integers(attributes, "strides", (1,) * rank)
+    dilations = integers(attributes, "dilations", (1,) * rank)
+    pads = integers(attributes, "pads", (0,) * 2 * rank)
     axes = zip(slid, kernel, strides, dilations, pads[:rank], over, strict=True)
     return prod(slid) * prod(kernel), prod(valid_taps(*axis) for axis in axes)
 
 
 def _fused(attributes: Attributes, output: TensorType) -> int:
     """FLOPs of what a runtime fused behind a convolution or a product: an activation, a residual sum."""
-    count = int(attributes.get("activation", "") not in ("", "none")) + _integer(attributes, "fused_sum", 0)
+    count = int(attributes.get("activation", "") not in ("", "none")) + integer(attributes, "fused_sum", 0)
     return count * output.elements
 
 
@@ -64,7 +45,7 @@ def _convolution(weight_input: int, *, channels_last: bool = False) -> FlopsRule
 
     def rule(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
         data, weight, output = inputs[0], inputs[weight_input], outputs[0]
-        last = channels_last or _integer(attributes, "channels_last", 0) == 1
+        last = channels_last or integer(attributes, "channels_last", 0) == 1
         slid = _spatial(output, last)
         taps, valid = _window(attributes, weight.shape[2:], slid, _spatial(data, last))
         filters = output.shape[0] * weight.shape[0] * weight.shape[1]  # batch x M x C / group
@@ -101,9 +82,9 @@ def _pooling(*, channels_last: bool = False) -> FlopsRule:
 
     def rule(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
         output = outputs[0]
-        last = channels_last or _integer(attributes, "channels_last", 0) == 1
+        last = channels_last or integer(attributes, "channels_last", 0) == 1
         slid = _spatial(output, last)
-        kernel = _integers(attributes, "kernel_shape", (1,) * len(slid))
+        kernel = integers(attributes, "kernel_shape", (1,) * len(slid))
         taps, valid = _window(attributes, kernel, slid, _spatial(inputs[0], last))
         planes = output.shape[0] * output.shape[-1 if last else 1]
         return planes * taps, planes * (taps - valid)
@@ -120,8 +101,8 @@ def _matmul(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int,
     """2 x MAC: each output element sums over the inner extent, which is A's last, or another if A is transposed."""
     shape = inputs[0].shape
     inner = shape[-1]
-    if _integer(attributes, "transA", 0) and len(shape) > 1:
-        inner = shape[0] if _integer(attributes, "transBatchA", 0) else shape[-2]
+    if integer(attributes, "transA", 0) and len(shape) > 1:
+        inner = shape[0] if integer(attributes, "transBatchA", 0) else shape[-2]
     return 2 * outputs[0].elements * inner + _fused(attributes, outputs[0]), 0
 
 
@@ -146,56 +127,6 @@ def _einsum(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int,
     return (2 if len(inputs) > 1 else 1) * prod(extents.values()), 0
 
 
-def _recurrent(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
-    """2 x MAC of both weight matrices at every step, for each direction; the gates' own arithmetic is not counted."""
-    data, weight, recurrence = inputs[:3]
-    return 2 * data.shape[0] * data.shape[1] * (weight.elements + recurrence.elements), 0
-
-
-def _attention(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
-    """2 x MAC of both products and 5 a score for the softmax; the fused input projection of com.microsoft Attention.
-
-    A causal mask halves nothing. The types tell the variants apart: [batch, length, width], heads split
-    [batch, heads, length, width / heads] or packed [batch, length, heads, 2 or 3, width / heads].
-    """
-    query, output = inputs[0], outputs[0]
-    projected = len(inputs) > 1 and len(inputs[1].shape) == 2  # com.microsoft Attention: [width_in, width_qkv]
-    if len(output.shape) == 4:
-        batch, heads, length, value_head = output.shape
-        query_width, value_width = heads * query.shape[-1], heads * value_head
-    else:
-        batch, length, value_width = output.shape
-        # GroupQueryAttention (the one with both attributes) has heads of one width, and its query may hold all three.
-        grouped = "num_heads" in attributes and "kv_num_heads" in attributes
-        packed = grouped or projected or len(query.shape) == 5 or len(inputs) < 2
-        query_width = value_width if packed else query.shape[-1]
-        if projected:
-            query_width = _integers(attributes, "qkv_hidden_sizes", (query_width,) * 3)[0]
-        heads = max(_integer(attributes, name, 0) for name in ("num_heads", "q_num_heads")) or 1
-    total = _attended_length(inputs, outputs, length, projected)
-    flops = 2 * batch * length * total * (query_width + value_width) + 5 * batch * heads * length * total
-    if projected:
-        flops += 2 * batch * length * inputs[1].elements
-    return flops, 0
-
-
-def _attended_length(inputs: Types, outputs: Types, length: int, projected: bool) -> int:
-    """Keys that each query attends to: the length of the present key if the operator hands it on, else of the key."""
-    if len(outputs) > 1 and len(outputs[1].shape) in (4, 5):
-        return outputs[1].shape[-2]
-    if projected or len(inputs) < 2:
-        return length
-    key = inputs[1].shape
-    return {3: key[1], 4: key[-2], 5: key[1]}.get(len(key), length)
-
-
-def _linear_attention(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
-    """2 x MAC of updating and of reading a state of [key width a head, value width] at every step."""
-    output = outputs[0]
-    key_head = inputs[1].shape[-1] // max(_integer(attributes, "kv_num_heads", 1), 1)
-    return 4 * output.elements * key_head, 0
-
-
 def _interpolation(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
     """2 x taps an output element: 0 for nearest, 2 (linear) or 4 (cubic) taps along each axis that changes."""
     data, output = inputs[0], outputs[0]
@@ -216,7 +147,7 @@ def _grid_sample(attributes: Attributes, inputs: Types, outputs: Types) -> tuple
 
 def _region(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
     """Bilinear samples of a region: 8 a sample; an adaptive number of samples counts as one."""
-    samples = max(_integer(attributes, "sampling_ratio", 0), 1) ** 2
+    samples = max(integer(attributes, "sampling_ratio", 0), 1) ** 2
     return 8 * samples * outputs[0].elements, 0
 
 
@@ -231,10 +162,12 @@ def _variadic(per_input: int) -> FlopsRule:
 
 def _local_response(attributes: Attributes, inputs: Types, outputs: Types) -> tuple[int, int]:
     """A square and a sum for each of ``size`` channels, then scale, power and division."""
-    return (2 * _integer(attributes, "size", 1) + 3) * outputs[0].elements, 0
+    return (2 * integer(attributes, "size", 1) + 3) * outputs[0].elements, 0
 
 
 FLOPS_RULES: dict[str, FlopsRule] = {
+    **ALGEBRA_FLOPS,
+    **ATTENTION_FLOPS,
     "Conv": _convolution(1),
     "ConvInteger": _convolution(1),
     "QLinearConv": _convolution(3),
@@ -261,15 +194,6 @@ FLOPS_RULES: dict[str, FlopsRule] = {
     ),
     "GemmFastGelu": _gemm_fast_gelu,
     "Einsum": _einsum,
-    **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), _recurrent),
-    **dict.fromkeys(
-        (
-            "Attention", "MultiHeadAttention", "GroupQueryAttention", "DecoderMaskedMultiHeadAttention",
-            "DecoderMaskedSelfAttention", "QAttention", "FlexAttention",
-        ),
-        _attention,
-    ),
-    "LinearAttention": _linear_attention,
     "Resize": _interpolation,
     "Upsample": _interpolation,
     "GridSample": _grid_sample,

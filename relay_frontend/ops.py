@@ -95,10 +95,10 @@ _CATEGORY_FLOPS: dict[Category, int] = {
 # Where an operator does not count as its category does. costs.py says what each number is made of.
 _OPERATOR_FLOPS = {
     "BatchNormalization": 2, "RMSNormalization": 4, "SimplifiedLayerNormalization": 4, "LpNormalization": 3,
-    "SkipLayerNormalization": 8, "SkipSimplifiedLayerNormalization": 5, "SkipGroupNorm": 8,
+    "SkipLayerNormalization": 8, "SkipSimplifiedLayerNormalization": 5,
     "EmbedLayerNormalization": 9, "QEmbedLayerNormalization": 9, "MeanVarianceNormalization": 5,
-    "Hardmax": 1, "BiasSoftmax": 6, "RotaryEmbedding": 3, "ComplexMul": 3, "ComplexMulConj": 3,
-    "BiasGelu": 2, "BiasSplitGelu": 3, "SwiGLU": 2, "ScaledSiLU": 2, "DynamicQuantizeLinear": 4, "AffineGrid": 6,
+    "Hardmax": 1, "BiasSoftmax": 6, "ComplexMul": 3, "ComplexMulConj": 3,
+    "BiasGelu": 2, "BiasSplitGelu": 3, "SwiGLU": 2, "ScaledSiLU": 2, "DynamicQuantizeLinear": 4,
 }  # fmt: skip
 
 _DATA_INPUTS = {
@@ -108,13 +108,13 @@ _DATA_INPUTS = {
     "ReduceLogSum": 1, "ReduceLogSumExp": 1, "ReduceMax": 1, "ReduceMean": 1, "ReduceMin": 1, "ReduceProd": 1,
     "ReduceSum": 1, "ReduceSumSquare": 1, "SplitToSequence": 1, "ConstantOfShape": 0, "Range": 0, "EyeLike": 0,
     "RandomNormalLike": 0, "RandomUniformLike": 0, "Shape": 0, "Size": 0, "AffineGrid": 1, "BlackmanWindow": 0,
-    "HammingWindow": 0, "HannWindow": 0, "MelWeightMatrix": 0,
+    "DFT": 1, "HammingWindow": 0, "HannWindow": 0, "MelWeightMatrix": 0, "MaxUnpool": 2, "NonMaxSuppression": 2,
 }  # fmt: skip
 
 _PARTIAL_INPUTS = {
     "Slice": 1, "Gather": 1, "GatherElements": 1, "GatherND": 1, "GatherBlockQuantized": 1, "TorchEmbedding": 1,
     "Compress": 1, "CenterCropPad": 1, "RemovePadding": 1, "Trilu": 1,
-    "EmbedLayerNormalization": 7, "QEmbedLayerNormalization": 7,
+    "EmbedLayerNormalization": 7, "QEmbedLayerNormalization": 7, "RotaryEmbedding": 4,
 }  # fmt: skip
 
 

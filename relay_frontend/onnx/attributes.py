@@ -1,10 +1,11 @@
 """One spelling for every attribute, whatever opset and exporter wrote it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from relay_frontend.errors import InvalidGraphError
 from relay_frontend.graph import AttributeValue, TensorType
+from relay_frontend.onnx.attributes_uncommon import UNCOMMON_RULES
+from relay_frontend.onnx.call import Call
 from relay_frontend.onnx.inference import attribute_defaults
 from relay_frontend.onnx.source import Array, SourceNode, dtype_name
 from relay_frontend.onnx.value_inputs import REDUCTIONS, value_slots
@@ -13,45 +14,16 @@ from relay_frontend.onnx.windows import resolve_transposed_window, resolve_windo
 __all__ = ["canonical_attributes"]
 
 
-_SCALARS = {"min", "max", "axis", "ratio", "training_mode", "depth", "value", "k"}
+_SCALARS = {
+    "min", "max", "axis", "ratio", "training_mode", "depth", "value", "k", "dft_length", "frame_step", "frame_length",
+    "max_output_boxes_per_class", "iou_threshold", "score_threshold",
+}  # fmt: skip
 
 # Attributes without bearing on what is computed at inference, or that the canonical form says in another way.
 _DROPPED = {
     "allowzero", "antialias", "auto_pad", "broadcast", "consumed_inputs", "exclude_outside", "is_test", "momentum",
     "noop_with_empty_axes", "num_outputs", "round_mode", "saturate", "seed", "spatial", "stash_type", "storage_order",
 }  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Call:
-    """An operator at one place of a network; ``attributes`` is what the rules below rewrite."""
-
-    label: str
-    op: str
-    version: int
-    attributes: dict[str, AttributeValue]
-    inputs: Sequence[TensorType]
-    outputs: Sequence[TensorType]
-
-    def ints(self, name: str) -> tuple[int, ...] | None:
-        value = self.attributes.get(name)
-        if value is None:
-            return None
-        if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
-            return value  # type: ignore[return-value]
-        raise InvalidGraphError(f"{self.label} has {name}={value!r}, expected a list of integers")
-
-    def integer(self, name: str, default: int) -> int:
-        value = self.attributes.get(name, default)
-        if isinstance(value, int):
-            return value
-        raise InvalidGraphError(f"{self.label} has {name}={value!r}, expected an integer")
-
-    def axis(self, value: int, rank: int) -> int:
-        """A non-negative axis of ``rank`` dimensions."""
-        if not -rank <= value < max(rank, 1):
-            raise InvalidGraphError(f"{self.label} names axis {value}, expected one of {-rank} to {rank - 1}")
-        return value + rank if value < 0 else value
 
 
 def canonical_attributes(
@@ -71,7 +43,7 @@ def canonical_attributes(
     for name, constant in values.items():
         if constant.size or name in {"axes", "shape"}:
             attributes[name] = _plain(constant, name)
-    call = _Call(node.label, node.op, node.version, attributes, inputs, outputs)
+    call = Call(node.label, node.op, node.version, attributes, inputs, outputs)
     rule = _RULES.get(node.op)
     if rule is not None and not _depends_on_data(node, values):
         rule(call)
@@ -93,15 +65,15 @@ def _plain(constant: Array, name: str) -> AttributeValue:
     return tuple(constant.reshape(-1).tolist())
 
 
-def _axis_of_input(call: _Call) -> None:
+def _axis_of_input(call: Call) -> None:
     call.attributes["axis"] = call.axis(call.integer("axis", 0), len(call.inputs[0].shape))
 
 
-def _axis_of_output(call: _Call) -> None:
+def _axis_of_output(call: Call) -> None:
     call.attributes["axis"] = call.axis(call.integer("axis", -1), len(call.outputs[0].shape))
 
 
-def _softmax(call: _Call) -> None:
+def _softmax(call: Call) -> None:
     """Before opset 13 everything from ``axis`` on was one axis; kept as ``flatten`` where that makes a difference."""
     _axis_of_input(call)
     shape, axis = call.inputs[0].shape, call.integer("axis", 0)
@@ -113,32 +85,32 @@ def _softmax(call: _Call) -> None:
             call.attributes["flatten"] = 1
 
 
-def _flatten(call: _Call) -> None:
+def _flatten(call: Call) -> None:
     rank = len(call.inputs[0].shape)
     axis = call.integer("axis", 1)
     call.attributes["axis"] = axis + rank if axis < 0 else axis
 
 
-def _reduce(call: _Call) -> None:
+def _reduce(call: Call) -> None:
     rank, axes = len(call.inputs[0].shape), call.ints("axes")
     if not axes and not call.integer("noop_with_empty_axes", 0):
         axes = tuple(range(rank))
     call.attributes["axes"] = tuple(sorted(call.axis(axis, rank) for axis in axes or ()))
 
 
-def _squeeze(call: _Call) -> None:
+def _squeeze(call: Call) -> None:
     shape, axes = call.inputs[0].shape, call.ints("axes")
     if axes is None:
         axes = tuple(axis for axis, extent in enumerate(shape) if extent == 1)
     call.attributes["axes"] = tuple(sorted(call.axis(axis, len(shape)) for axis in axes))
 
 
-def _unsqueeze(call: _Call) -> None:
+def _unsqueeze(call: Call) -> None:
     rank = len(call.outputs[0].shape)
     call.attributes["axes"] = tuple(sorted(call.axis(axis, rank) for axis in call.ints("axes") or ()))
 
 
-def _slice(call: _Call) -> None:
+def _slice(call: Call) -> None:
     """Every axis in order, starts and ends within the extent; an axis that is taken whole is not named."""
     starts, ends = call.ints("starts") or (), call.ints("ends") or ()
     shape = call.inputs[0].shape
@@ -161,13 +133,13 @@ def _slice(call: _Call) -> None:
         call.attributes[name] = tuple(window[position] for window in windows)
 
 
-def _split(call: _Call) -> None:
+def _split(call: Call) -> None:
     _axis_of_input(call)
     axis = call.integer("axis", 0)
     call.attributes["split"] = tuple(kind.shape[axis] for kind in call.outputs)
 
 
-def _pad(call: _Call) -> None:
+def _pad(call: Call) -> None:
     """``pads`` for every axis, all starts and then all ends."""
     rank = len(call.inputs[0].shape)
     pads = call.ints("pads") or call.ints("paddings") or ()
@@ -184,7 +156,7 @@ def _pad(call: _Call) -> None:
     call.attributes.setdefault("value", 0.0)
 
 
-def _clip(call: _Call) -> None:
+def _clip(call: Call) -> None:
     """A bound at the end of the float range bounds nothing."""
     for name in ("min", "max"):
         bound = call.attributes.get(name)
@@ -192,7 +164,7 @@ def _clip(call: _Call) -> None:
             del call.attributes[name]
 
 
-def _reshape(call: _Call) -> None:
+def _reshape(call: Call) -> None:
     given, made = call.inputs[0], call.outputs[0]
     if given.elements != made.elements:
         raise InvalidGraphError(
@@ -201,34 +173,34 @@ def _reshape(call: _Call) -> None:
     call.attributes["shape"] = made.shape
 
 
-def _expand(call: _Call) -> None:
+def _expand(call: Call) -> None:
     call.attributes["shape"] = call.outputs[0].shape
 
 
-def _transpose(call: _Call) -> None:
+def _transpose(call: Call) -> None:
     rank = len(call.inputs[0].shape)
     call.attributes["perm"] = call.ints("perm") or tuple(reversed(range(rank)))
 
 
-def _cast(call: _Call) -> None:
+def _cast(call: Call) -> None:
     call.attributes["to"] = dtype_name(call.integer("to", 0), call.label)
 
 
-def _convolution(call: _Call) -> None:
+def _convolution(call: Call) -> None:
     weight = _weight(call, 3 if call.op == "QLinearConv" else 1)
     _check_channels(call, weight.shape[1] * call.integer("group", 1), outputs=weight.shape[0])
     call.attributes["kernel_shape"] = call.ints("kernel_shape") or weight.shape[2:]
     resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
 
 
-def _transposed(call: _Call) -> None:
+def _transposed(call: Call) -> None:
     weight = _weight(call, 1)
     _check_channels(call, weight.shape[0], outputs=weight.shape[0])
     call.attributes["kernel_shape"] = call.ints("kernel_shape") or weight.shape[2:]
     resolve_transposed_window(call.label, call.attributes, call.inputs[0].shape[2:])
 
 
-def _weight(call: _Call, slot: int) -> TensorType:
+def _weight(call: Call, slot: int) -> TensorType:
     data, weight = call.inputs[0], call.inputs[slot]
     if not 2 <= len(data.shape) == len(weight.shape):
         raise InvalidGraphError(
@@ -238,7 +210,7 @@ def _weight(call: _Call, slot: int) -> TensorType:
     return weight
 
 
-def _check_channels(call: _Call, expected: int, *, outputs: int) -> None:
+def _check_channels(call: Call, expected: int, *, outputs: int) -> None:
     """ONNX's inference takes the number of channels on trust."""
     channels, group = call.inputs[0].shape[1], call.integer("group", 1)
     if channels != expected or group < 1 or outputs % group:
@@ -248,11 +220,12 @@ def _check_channels(call: _Call, expected: int, *, outputs: int) -> None:
         )
 
 
-def _pool(call: _Call) -> None:
+def _pool(call: Call) -> None:
     resolve_window(call.label, call.attributes, call.inputs[0].shape[2:])
 
 
-_RULES: dict[str, Callable[[_Call], None]] = {
+_RULES: dict[str, Callable[[Call], None]] = {
+    **UNCOMMON_RULES,
     "AveragePool": _pool,
     "Cast": _cast,
     "Clip": _clip,
@@ -277,8 +250,8 @@ _RULES: dict[str, Callable[[_Call], None]] = {
     "Unsqueeze": _unsqueeze,
     **{f"Reduce{kind}": _reduce for kind in REDUCTIONS},
     **dict.fromkeys(
-        ("ArgMax", "ArgMin", "Concat", "CumSum", "Gather", "GatherElements", "LayerNormalization", "ScatterElements",
-         "TopK"),
+        ("ArgMax", "ArgMin", "Concat", "CumProd", "CumSum", "Gather", "GatherElements", "LayerNormalization",
+         "RMSNormalization", "Scatter", "ScatterElements", "TensorScatter", "TopK"),
         _axis_of_input,
     ),
 }  # fmt: skip

@@ -4,24 +4,22 @@ A layout-transformed (nchwc) operator keeps the standard name and gets ``layout=
 NCHW ones, with channels rounded up to ONNX Runtime's block where it pads them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from relay_frontend.errors import InvalidGraphError
 from relay_frontend.graph import AttributeValue, TensorType
 from relay_frontend.onnx.inference import attribute_defaults
+from relay_frontend.onnx.microsoft_attention import ATTENTION_RULES
+from relay_frontend.onnx.microsoft_quantized import QUANTIZED_RULES
+from relay_frontend.onnx.microsoft_rule import Attributes, Inputs, Outcome, Rule, broadcast, integer
 from relay_frontend.onnx.source import SourceNode
 from relay_frontend.onnx.windows import resolve_window, window_output
 
 __all__ = ["MICROSOFT_DOMAINS", "canonical_microsoft", "channel_block", "microsoft_name"]
 
 MICROSOFT_DOMAINS = ("com.microsoft", "com.microsoft.nchwc")
-
-_Attributes = dict[str, AttributeValue]
-_Inputs = Sequence[TensorType]
-_Outcome = tuple[TensorType, ...]
-_Rule = Callable[[SourceNode, _Inputs, _Attributes, int], _Outcome]
 
 _RENAMED = {"FusedConv": "Conv", "FusedGemm": "Gemm", "FusedMatMul": "MatMul"}
 
@@ -39,7 +37,7 @@ def channel_block(weights: Sequence[tuple[int, ...]]) -> int:
 
 
 def canonical_microsoft(
-    node: SourceNode, inputs: _Inputs, block: int
+    node: SourceNode, inputs: Inputs, block: int
 ) -> tuple[str, dict[str, AttributeValue], tuple[TensorType, ...]]:
     """Canonical name, attributes and output types.
 
@@ -61,7 +59,7 @@ def canonical_microsoft(
     return op, attributes, outputs[: len(node.outputs)]
 
 
-def _conv(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _conv(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     data, weight = inputs[0], inputs[1]
     attributes["kernel_shape"] = attributes.get("kernel_shape") or weight.shape[2:]
     resolve_window(node.label, attributes, data.shape[2:])
@@ -71,12 +69,12 @@ def _conv(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int
                        data.dtype),)  # fmt: skip
 
 
-def _nchwc_conv(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _nchwc_conv(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     attributes["layout"] = "nchwc"
     return _conv(node, inputs, attributes, block)
 
 
-def _nchwc_pool(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _nchwc_pool(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     data = inputs[0]
     attributes["layout"] = "nchwc"
     attributes.pop("storage_order", None)
@@ -84,13 +82,13 @@ def _nchwc_pool(node: SourceNode, inputs: _Inputs, attributes: _Attributes, bloc
     return (TensorType((*data.shape[:2], *window_output(node.label, attributes, data.shape[2:])), data.dtype),)
 
 
-def _nchwc_global_pool(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _nchwc_global_pool(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     data = inputs[0]
     attributes["layout"] = "nchwc"
     return (TensorType((*data.shape[:2], *(1 for _ in data.shape[2:])), data.dtype),)
 
 
-def _nchwc_upsample(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _nchwc_upsample(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     attributes["layout"] = "nchwc"
     scales, data = attributes["scales"], inputs[0]
     if not isinstance(scales, tuple):
@@ -101,14 +99,14 @@ def _nchwc_upsample(node: SourceNode, inputs: _Inputs, attributes: _Attributes, 
     return (TensorType(shape, data.dtype),)
 
 
-def _reorder_input(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _reorder_input(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     attributes["channels_last"] = last = attributes.get("channels_last", 0)
     batch, *rest = inputs[0].shape
     channels, *spatial = [rest[-1], *rest[:-1]] if last else rest
     return (TensorType((batch, -(-channels // block) * block, *spatial), inputs[0].dtype),)
 
 
-def _reorder_output(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _reorder_output(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     attributes["channels_last"] = last = attributes.get("channels_last", 0)
     batch, _, *spatial = inputs[0].shape
     channels = attributes["channels"]
@@ -118,14 +116,14 @@ def _reorder_output(node: SourceNode, inputs: _Inputs, attributes: _Attributes, 
     return (TensorType(shape, inputs[0].dtype),)
 
 
-def _gemm(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _gemm(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     left, right = inputs[0].shape, inputs[1].shape
     rows = left[1] if attributes["transA"] else left[0]
     columns = right[0] if attributes["transB"] else right[1]
     return (TensorType((rows, columns), inputs[0].dtype),)
 
 
-def _matmul(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _matmul(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     """FusedMatMul; attributes that change nothing are dropped, so that it equals a plain MatMul then."""
     left, right = list(inputs[0].shape), list(inputs[1].shape)
     for operand, letter in ((left, "A"), (right, "B")):
@@ -142,49 +140,64 @@ def _matmul(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: i
     return (TensorType((*batch, left[-2], right[-1]), inputs[0].dtype),)
 
 
-def _like_first(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
+def _like_first(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
     return (inputs[0],) * len(node.outputs)
 
 
-def _normalization(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
-    """LayerNormalization and its kin: the result, then statistics, then the sum that Skip variants also write."""
+def _halved(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    """One half of the last axis gates the other; SwiGLU may get them apart."""
     data = inputs[0]
-    statistics = TensorType((*data.shape[:-1], 1), "float32")
-    return (data, statistics, statistics, data)
+    if len(inputs) > 1 and node.op == "SwiGLU":
+        return (data,)
+    if data.shape[-1] % 2:
+        raise ValueError(f"a last axis of {data.shape[-1]} has no halves")
+    return (TensorType((*data.shape[:-1], data.shape[-1] // 2), data.dtype),)
 
 
-def _attention(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
-    (batch, sequence, _), dtype = inputs[0].shape, inputs[0].dtype
-    sizes, heads = attributes.get("qkv_hidden_sizes"), attributes["num_heads"]
-    width = int(sizes[2]) if isinstance(sizes, tuple) and sizes else inputs[1].shape[1] // 3
-    past = inputs[4].shape[3] if len(node.inputs) > 4 and node.inputs[4] else 0
-    present = (2, batch, int(heads), sequence + past, width // int(heads))  # type: ignore[arg-type]
-    return (TensorType((batch, sequence, width), dtype), TensorType(present, dtype))
+def _dropout(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    return (inputs[0], TensorType(inputs[0].shape, "bool"))
 
 
-def _multi_head_attention(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
-    query, heads = inputs[0].shape, int(attributes["num_heads"])  # type: ignore[arg-type]
-    if len(query) == 5:  # queries, keys and values packed: batch, sequence, heads, 3, width of a head
-        return (TensorType((query[0], query[1], query[2] * query[4]), inputs[0].dtype),)
-    separate = len(node.inputs) > 2 and node.inputs[1] and node.inputs[2]
-    value = inputs[2].shape if separate else query
-    width = heads * value[3] if len(value) == 4 else value[2]
-    keys = inputs[1].shape if separate else query
-    length, size = (keys[2], keys[3]) if len(keys) == 4 else (keys[1], keys[2] // heads)
-    return (
-        TensorType((query[0], query[1], width), inputs[0].dtype),
-        TensorType((query[0], heads, length, size), inputs[0].dtype),
-        TensorType((query[0], heads, length, width // heads), inputs[0].dtype),
-    )
+def _broadcast(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    return (TensorType(broadcast(*inputs), inputs[0].dtype),)
 
 
-def _embed(node: SourceNode, inputs: _Inputs, attributes: _Attributes, block: int) -> _Outcome:
-    (batch, sequence), tables = inputs[0].shape, [kind for kind in inputs if kind.dtype.startswith("float")]
-    made = TensorType((batch, sequence, tables[0].shape[1]), tables[0].dtype)
-    return (made, TensorType((batch,), "int32"), made)
+def _is_finite(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    return (TensorType((), "bool"),)
 
 
-_NCHWC: Mapping[str, _Rule] = {
+def _real_transform(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    """Rfft: half of the last axis and one more, as pairs of real and imaginary."""
+    data = inputs[0]
+    return (TensorType((*data.shape[:-1], data.shape[-1] // 2 + 1, 2), data.dtype),)
+
+
+def _inverse_transform(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    data = inputs[0]
+    if data.shape[-1] != 2:
+        raise ValueError(f"pairs of {data.shape[-1]}")
+    return (TensorType((*data.shape[:-2], 2 * (data.shape[-2] - 1)), data.dtype),)
+
+
+def _grid_sample(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    data, grid = inputs[0], inputs[1]
+    return (TensorType((*data.shape[:2], *grid.shape[1:-1]), data.dtype),)
+
+
+def _gather_nd(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    data, indices = inputs[0], inputs[1]
+    return (TensorType((*indices.shape[:-1], *data.shape[indices.shape[-1] :]), data.dtype),)
+
+
+def _unfold(node: SourceNode, inputs: Inputs, attributes: Attributes, block: int) -> Outcome:
+    shape = list(inputs[0].shape)
+    axis, size = integer(attributes, "dim", -1) % len(shape), integer(attributes, "size")
+    attributes["dim"] = axis
+    shape[axis] = (shape[axis] - size) // integer(attributes, "step", 1) + 1
+    return (TensorType((*shape, size), inputs[0].dtype),)
+
+
+_NCHWC: Mapping[str, Rule] = {
     "AveragePool": _nchwc_pool,
     "Conv": _nchwc_conv,
     "GlobalAveragePool": _nchwc_global_pool,
@@ -194,23 +207,34 @@ _NCHWC: Mapping[str, _Rule] = {
     "ReorderOutput": _reorder_output,
     "Upsample": _nchwc_upsample,
 }
-_CONTRIB: Mapping[str, _Rule] = {
-    "Attention": _attention,
+_CONTRIB: Mapping[str, Rule] = {
+    **ATTENTION_RULES,
+    **QUANTIZED_RULES,
     "BiasAdd": _like_first,
+    "BiasDropout": _dropout,
     "BiasGelu": _like_first,
     "BiasSoftmax": _like_first,
-    "EmbedLayerNormalization": _embed,
+    "BiasSplitGelu": _halved,
+    "ComplexMul": _broadcast,
+    "ComplexMulConj": _broadcast,
     "FastGelu": _like_first,
     "FusedConv": _conv,
     "FusedGemm": _gemm,
     "FusedMatMul": _matmul,
+    "FusedMatMulActivation": _matmul,
+    "GatedAdd": _like_first,
+    "GatherND": _gather_nd,
     "Gelu": _like_first,
-    "GroupNorm": _like_first,
-    "LayerNormalization": _normalization,
-    "MultiHeadAttention": _multi_head_attention,
+    "GemmFastGelu": _matmul,
+    "GridSample": _grid_sample,
+    "Inverse": _like_first,
+    "Irfft": _inverse_transform,
+    "IsAllFinite": _is_finite,
     "QuickGelu": _like_first,
-    "RotaryEmbedding": _like_first,
-    "SimplifiedLayerNormalization": _normalization,
-    "SkipLayerNormalization": _normalization,
-    "SkipSimplifiedLayerNormalization": _normalization,
+    "Rfft": _real_transform,
+    "ScaledSiLU": _like_first,
+    "SwiGLU": _halved,
+    "TransposeMatMul": _matmul,
+    "Trilu": _like_first,
+    "UnfoldTensor": _unfold,
 }
