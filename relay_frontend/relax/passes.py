@@ -22,7 +22,7 @@ from math import prod
 from relay_frontend.graph import PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.relax.rewrite import Allowed, Match, Rule, View, apply_rule, drop_unread
 
-__all__ = ["join_gemm", "join_global_pool", "normalise_relax"]
+__all__ = ["RULES", "join_gemm", "join_global_pool", "normalise_relax"]
 
 
 def normalise_relax(
@@ -40,7 +40,7 @@ def normalise_relax(
     """
     count = len(graph.nodes)
     origins: list[tuple[int, ...]] = [(index,) for index in range(count)]
-    for rule in _RULES:
+    for rule in RULES:
         graph, origins = apply_rule(rule, graph, origins, allowed, scalars)
     mapping: list[int | None] = [None] * count
     for new, group in enumerate(origins):
@@ -237,7 +237,7 @@ def join_global_pool(view: View, index: int) -> Match | None:
     return Match((index,), OpNode("GlobalAveragePool", node.inputs[:1], node.outputs, (), node.name))
 
 
-_RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     _drop_reshape, _join_sum, _join_bias, join_gemm, _join_softmax, _join_lrn, _join_hard_swish, _join_clip,
     _join_hard_sigmoid, join_global_pool,
 )  # fmt: skip
