@@ -26,6 +26,7 @@ VERBS = {
     "profile": ("tvm_narcost.cli.profile", "measure networks here, into a latency database"),
     "profiles": ("tvm_narcost.cli.profiles", "list, show and probe hardware profiles"),
     "train": ("tvm_narcost.cli.train", "train a latency model from a database"),
+    "adapt": ("tvm_narcost.cli.adapt", "fit an artifact to another profile from few measured networks"),
     "evaluate": ("tvm_narcost.cli.evaluate", "say how good a model is on networks held out"),
     "database": ("tvm_narcost.cli.database", "count, export and import what a database holds"),
 }

@@ -1,4 +1,4 @@
-"""Where `train` and `evaluate` take measured networks from: a latency database or a dataset file."""
+"""Where `train`, `adapt` and `evaluate` take measured networks from: a latency database or a dataset file."""
 
 import argparse
 from pathlib import Path
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["add_measured_arguments", "read_measured"]
 
 
-def add_measured_arguments(parser: argparse.ArgumentParser) -> None:
+def add_measured_arguments(parser: argparse.ArgumentParser, *, profile_required: bool = False) -> None:
     """Declare --profile and the two places that measurements come from."""
-    add_profile(parser)
+    if profile_required:
+        parser.add_argument("--profile", required=True, metavar="ID", help="hardware profile that was measured")
+    else:
+        add_profile(parser)
     place = parser.add_mutually_exclusive_group()
     add_database(place)
     place.add_argument("--dataset", type=Path, metavar="FILE", help="a file that `narcost database export` wrote")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tvm_narcost.tokens import default, facts
 
-__all__ = ["COLUMNS", "TrainingKernels", "fit_training_kernels"]
+__all__ = ["COLUMNS", "TrainingKernels", "extend_training_kernels", "fit_training_kernels"]
 
 _AROUND = frozenset(
     {"inputs", "outputs", "consumers", "input_age_kernels", "input_age_bytes", "oldest_age_kernels",
@@ -27,6 +27,7 @@ _HEAD = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIO
 _PLACES = [_HEAD + default.QUANTITIES.index(name) for name in COLUMNS]
 _RIDGE = 0.25  # deviation that each column is given besides its own: a column that never varied counts in quarters of 1
 _POINTS = 1500
+_MORE_POINTS = 500
 _QUANTILE = 0.995
 _LEAST_LIMIT = 1.0
 _FEWEST_NETWORKS = 20  # with this operator, for a limit of its own
@@ -125,10 +126,7 @@ def fit_training_kernels(
         networks: operators and ``default`` tokens of each network's kernels.
         points: how many to keep in all, shared out so that the farthest kernel of any operator is as near as can be.
     """
-    columns = np.concatenate([own_columns(tokens) for _, tokens in networks])
-    owner = np.repeat(np.arange(len(networks)), [len(tokens) for _, tokens in networks])
-    rows = _rows_by_operator(operator for operators, _ in networks for operator in operators)
-    groups = {operator: np.array(rows[operator]) for operator in sorted(rows)}
+    columns, owner, groups = _by_operator(networks)
     centres = _k_centres({operator: columns[found] for operator, found in groups.items()}, points)
     kept = {operator: columns[found[centres[operator]]].astype(np.float16) for operator, found in groups.items()}
     apart = {
@@ -144,6 +142,42 @@ def fit_training_kernels(
         for operator, distance in apart.items()
     }
     return TrainingKernels(kept, limits)
+
+
+def extend_training_kernels(
+    known: TrainingKernels, networks: Sequence[tuple[Sequence[str], NDArray[np.float32]]], *, points: int = _MORE_POINTS
+) -> TrainingKernels:
+    """Known kernels and those of a few networks more.
+
+    The limit of an operator never shrinks: it is what is kept of it, or what the new kernels keep from the known ones
+    and from those of one another's networks.
+
+    Args:
+        known: kernels of a training before.
+        networks: operators and ``default`` tokens of each new network's kernels.
+        points: how many kernels of theirs to keep in all.
+    """
+    columns, owner, groups = _by_operator(networks)
+    centres = _k_centres({operator: columns[found] for operator, found in groups.items()}, points)
+    kept, limits = dict(known.points), dict(known.limits)
+    for operator, found in groups.items():
+        old = known.points.get(operator, np.zeros((0, len(COLUMNS)), np.float16))
+        chosen = found[centres[operator]]
+        kept[operator] = np.concatenate([old, columns[chosen].astype(np.float16)])
+        point_owner = np.concatenate([np.full(len(old), -1), owner[chosen]])
+        distance = _distance_to_other_networks(_Space(kept[operator]), columns[found], owner[found], point_owner)
+        limits[operator] = max(known.limits.get(operator, _LEAST_LIMIT), _limit(distance))
+    return TrainingKernels(kept, limits)
+
+
+def _by_operator(
+    networks: Sequence[tuple[Sequence[str], NDArray[np.float32]]],
+) -> tuple[NDArray[np.float32], NDArray[np.intp], dict[str, NDArray[np.intp]]]:
+    """Own columns of all kernels, the network that each is of, and the rows of each operator, sorted by name."""
+    columns = np.concatenate([own_columns(tokens) for _, tokens in networks])
+    owner = np.repeat(np.arange(len(networks)), [len(tokens) for _, tokens in networks])
+    rows = _rows_by_operator(operator for operators, _ in networks for operator in operators)
+    return columns, owner, {operator: np.array(rows[operator]) for operator in sorted(rows)}
 
 
 def _k_centres(columns: Mapping[str, NDArray[np.float32]], points: int) -> dict[str, list[int]]:

@@ -12,7 +12,7 @@ from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
 
-__all__ = ["ensemble_us", "fit_context_trees", "train_ensemble"]
+__all__ = ["ensemble_us", "fit_context_trees", "kernel_weight", "train_ensemble"]
 
 _UNIFORM = 0.3  # weight of a kernel: this much of an equal share, the rest its share of the network's time
 
@@ -43,9 +43,15 @@ def fit_context_trees(examples: Sequence[Example], seed: int) -> BoostedTrees:
     return fit_trees(
         np.concatenate([example.tokens[:, :TREE_COLUMNS] for example in examples]),
         np.concatenate([example.log_efficiency for example in examples]),
-        np.concatenate([(1 - _UNIFORM) * example.share + _UNIFORM / len(example.share) for example in examples]),
+        np.concatenate([kernel_weight(example) for example in examples]),
         seed,
     )
+
+
+def kernel_weight(example: Example) -> NDArray[np.float64]:
+    """What each kernel counts in a fit of trees, [kernels], sums to 1."""
+    weight: NDArray[np.float64] = (1 - _UNIFORM) * example.share + _UNIFORM / len(example.share)
+    return weight
 
 
 def ensemble_us(ensemble: KernelEnsemble, examples: Sequence[Example]) -> list[NDArray[np.float64]]:

@@ -27,7 +27,8 @@ from tvm_narcost.training.metrics import compute_metrics
 from tvm_narcost.zoo import CORPUS_FAMILIES
 
 __all__ = [
-    "FittedModels", "dataset_digest", "family_folds", "fit_models", "hold_out", "judged_families", "known_kernels",
+    "FittedModels", "artifact_facts", "dataset_digest", "family_folds", "fit_models", "hold_out", "judged_families",
+    "known_kernels",
 ]  # fmt: skip
 
 _FEWEST_NETWORKS = 20
@@ -53,6 +54,15 @@ class FittedModels:
             folder.rename(former)
         scratch.rename(folder)
         shutil.rmtree(former, ignore_errors=True)
+
+    @classmethod
+    def open(cls, folder: Path) -> "FittedModels":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ArtifactError: one of the three is missing, corrupt, or of another schema.
+        """
+        return cls(NarFormerLatency.open(folder), KernelSum.open(folder / KERNEL_SUM_FILE), FlopsModel.open(folder))
 
 
 def fit_models(
@@ -92,7 +102,7 @@ def fit_models(
     progress("kernel-sum")
     kernel_sum = fit_kernel_sum_to(examples, seeds[0])
     training_kernels = known_kernels(examples)
-    facts = _facts(examples, profile_id, ensemble, training_kernels, held_out, command)
+    facts = artifact_facts(examples, profile_id, ensemble, training_kernels, held_out, fit_interval(held_out), command)
     flops = fit_flops([example.graph for example in examples], measured_ms(examples))
     return FittedModels(NarFormerLatency(ensemble, training_kernels, facts), kernel_sum, flops)
 
@@ -131,15 +141,26 @@ def family_folds(families: Sequence[str], folds: int) -> list[tuple[str, ...]]:
     return [group for group in dealt if group]
 
 
-def _facts(
+def artifact_facts(
     examples: Sequence[Example],
     profile_id: str,
     ensemble: KernelEnsemble,
     training_kernels: TrainingKernels,
     held_out: Sequence[HeldOut],
+    interval: CalibratedInterval,
     command: str,
 ) -> ArtifactFacts:
-    interval = fit_interval(held_out)
+    """What an artifact says of itself.
+
+    Args:
+        examples: that it was fitted to.
+        profile_id: where they were measured.
+        ensemble: as it is kept.
+        training_kernels: kernels that it knows.
+        held_out: predictions of ensembles that were fitted without the network's family.
+        interval: calibrated on those.
+        command: what the user called.
+    """
     return ArtifactFacts(
         format_version=FORMAT_VERSION,
         kind="narformer",

@@ -18,7 +18,7 @@ from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.training_kernels import TrainingKernels
 from tvm_narcost.training.examples import Example
 
-__all__ = ["COVERAGE", "CalibratedInterval", "HeldOut", "fit_interval", "predict_held_out"]
+__all__ = ["COVERAGE", "CalibratedInterval", "HeldOut", "fit_interval", "predict_held_out", "rank_correlation"]
 
 COVERAGE = 0.90
 _LEVELS = 21  # from COVERAGE to 1, that are tried
@@ -113,7 +113,7 @@ def fit_interval(held_out: Sequence[HeldOut], coverage: float = COVERAGE) -> Cal
     level, covered = _lowest_level(scores, member, weight, coverage)
     model = replace(_fit_expected_error(held_out, coverage), quantile=_quantile(scores, weight, level))
     return CalibratedInterval(
-        model, level, dict(zip(families, covered.tolist(), strict=True)), _rank_correlation(expected, errors)
+        model, level, dict(zip(families, covered.tolist(), strict=True)), rank_correlation(expected, errors)
     )
 
 
@@ -174,7 +174,8 @@ def _quantile(values: NDArray[np.float64], weight: NDArray[np.float64], level: f
     return float(values[order][min(int(np.searchsorted(reached, level - 1e-9)), len(values) - 1)])
 
 
-def _rank_correlation(expected: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
+def rank_correlation(expected: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
+    """Spearman's; 0 where either never varies."""
     from scipy.stats import spearmanr
 
     if np.ptp(expected) == 0 or np.ptp(errors) == 0:

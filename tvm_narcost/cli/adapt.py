@@ -1,0 +1,57 @@
+"""narcost adapt: the artifact of one profile, fitted to another from few measured networks."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from tvm_narcost.cli.measured import add_measured_arguments, read_measured
+from tvm_narcost.errors import TrainingError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="the artifact to start from: its folder, or the id of the profile that has one"
+    )
+    add_measured_arguments(parser, profile_required=True)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the artifact (default: where `narcost predict` looks first)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the fit (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Adapt to what was measured, and write the artifact."""
+    from hardware_profiles import load_profile
+    from tvm_narcost.api import artifact_folder, own_artifact_folder
+    from tvm_narcost.training.adapt import adapt_models
+    from tvm_narcost.training.fit import FittedModels
+
+    profile = load_profile(args.profile)
+    folder = args.out or own_artifact_folder(profile.id)
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    place = Path(args.source)
+    source = FittedModels.open(place if place.is_dir() else artifact_folder(load_profile(args.source).id))
+    examples = read_measured(args, profile)
+    adapted = adapt_models(
+        source,
+        examples,
+        profile,
+        seed=args.seed,
+        command=shlex.join(["narcost", *sys.argv[1:]]),
+        progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
+    )
+    adapted.models.save(folder)
+    metrics = adapted.models.narformer.facts.metrics
+    print(
+        f"adapted from {source.narformer.facts.profile} to {profile.id} by {len(examples)} networks "
+        f"({adapted.strength}), into {folder}\n"
+        f"on families held out: MAPE {metrics['families_held_out_mape']:.1f} %, "
+        f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %, "
+        f"intervals within a factor of {metrics['families_held_out_median_interval_factor']:.2f}"
+    )
+    return 0

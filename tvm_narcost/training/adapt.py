@@ -1,0 +1,266 @@
+"""Adaptation: the artifact of one profile, corrected for another from a few networks that were measured there.
+
+The source's members predict the new profile's kernels from the new profile's tokens, so its peak, bandwidths and
+threads count already. What they are off by is learned as boosting goes on from them (a correction, see
+:class:`tvm_narcost.models.kernel_ensemble.KernelEnsemble`): first one factor, then trees over the token, the predicted
+efficiency and the predicted time. How much of that a few networks can bear is chosen by leaving families out among
+them; the interval is calibrated on the same predictions.
+"""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_profiles import HardwareProfile
+from tvm_narcost.errors import TrainingError
+from tvm_narcost.models.kernel_ensemble import CORRECTION_COLUMNS, KernelEnsemble, correction_rows
+from tvm_narcost.models.kernel_sum import KernelSum
+from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.models.training_kernels import TrainingKernels, extend_training_kernels
+from tvm_narcost.models.trees import BoostedTrees, trees_of_booster
+from tvm_narcost.predictor import LatencyModel
+from tvm_narcost.training.ensemble import kernel_weight
+from tvm_narcost.training.evaluate import measured_ms
+from tvm_narcost.training.examples import Example
+from tvm_narcost.training.few import fit_interval_to_few
+from tvm_narcost.training.fit import FittedModels, artifact_facts, family_folds, judged_families
+from tvm_narcost.training.intervals import predict_held_out
+
+__all__ = ["STRENGTHS", "Adapted", "Strength", "Uncorrected", "adapt_models"]
+
+_FEWEST_NETWORKS = 5
+_FOLDS = 5
+_FILE_FAMILY = "file"  # of every model file of a user's own; they have no more in common than families have
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much a correction may learn.
+
+    Attributes:
+        depth: of each tree.
+        rounds: trees; 0 for one factor.
+    """
+
+    depth: int
+    rounds: int
+
+
+STRENGTHS = {"factor": Strength(0, 0), "shallow": Strength(3, 100), "deep": Strength(6, 200)}
+"""Tried in this order; a later one is taken where it errs less on families left out."""
+
+_SETTINGS = {
+    "objective": "reg:absoluteerror", "eta": 0.08, "min_child_weight": 0.1, "subsample": 0.8, "colsample_bytree": 0.6,
+    "tree_method": "hist", "max_bin": 64, "base_score": 0.0, "nthread": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The models of the new profile, and how they came to be.
+
+    Attributes:
+        models: to be saved as an artifact.
+        strength: the name in :data:`STRENGTHS` that was chosen.
+        errors: mean over families left out of |log(predicted / measured)|, by strength.
+    """
+
+    models: FittedModels
+    strength: str
+    errors: dict[str, float]
+
+
+def adapt_models(
+    source: FittedModels,
+    examples: Sequence[Example],
+    profile: HardwareProfile,
+    *,
+    seed: int = 0,
+    command: str = "",
+    progress: Callable[[str], None] = lambda step: None,
+) -> Adapted:
+    """Fit the models of one profile to another.
+
+    Args:
+        source: of another profile, as ``narcost train`` made it.
+        examples: networks measured on the new one, encoded for it.
+        profile: the new one.
+        seed: of row and column sampling.
+        command: what the user called; kept in the artifact.
+        progress: told each step.
+
+    Raises:
+        TrainingError: the source is of this very profile or adapted itself, or there are too few networks, or all of
+            one family.
+    """
+    examples = [_as_own_family(example) for example in examples]
+    _check(source, examples, profile.id)
+    known = source.narformer.training_kernels
+    base = Uncorrected(source.narformer.ensemble, examples)
+    folds = []
+    groups = family_folds(judged_families(examples), _FOLDS)
+    for number, group in enumerate(groups, 1):
+        progress(f"fold {number}/{len(groups)}: without {', '.join(group)}")
+        folds.append(_fit_without(base, group, seed))
+    errors = {name: _family_error(base, folds, name) for name in STRENGTHS}
+    chosen = min(errors, key=errors.__getitem__)
+    progress(f"all networks: {chosen}")
+    held_out = [
+        network
+        for fold in folds
+        for network in predict_held_out(
+            base.corrected(fold.corrections[chosen]),
+            _extended(known, [examples[row] for row in fold.rest]),
+            [examples[row] for row in fold.test],
+        )
+    ]
+    ensemble = base.corrected(base.fit(range(len(examples)), STRENGTHS[chosen], seed))
+    kernels = _extended(known, examples)
+    interval = fit_interval_to_few(held_out, source.narformer.facts.interval)
+    facts = artifact_facts(examples, profile.id, ensemble, kernels, held_out, interval, command)
+    facts = replace(facts, dataset={**facts.dataset, "adapted_from": _origin(source, chosen)})
+    narformer = NarFormerLatency(ensemble, kernels, facts)
+    return Adapted(_with_baselines(source, narformer, examples, profile), chosen, errors)
+
+
+class Uncorrected:
+    """An ensemble of another profile beside what was measured on the new one; corrections are fitted to the rest."""
+
+    def __init__(self, ensemble: KernelEnsemble, examples: Sequence[Example]) -> None:
+        """Predict each network once; the corrections to come all start from that."""
+        self.examples = examples
+        self._ensemble = ensemble
+        self._logs = [ensemble.log_efficiency([example.tokens])[0] for example in examples]
+        self._rows = [correction_rows(example.tokens, logs) for example, logs in zip(examples, self._logs, strict=True)]
+
+    def corrected(self, correction: BoostedTrees) -> KernelEnsemble:
+        """The ensemble with a correction."""
+        return replace(self._ensemble, correction=correction)
+
+    def fit(self, chosen: Sequence[int], strength: Strength, seed: int) -> BoostedTrees:
+        """Fit a correction to some of the networks, given by their places."""
+        off = np.concatenate([self.examples[place].log_efficiency - self._logs[place] for place in chosen])
+        weight = np.concatenate([kernel_weight(self.examples[place]) for place in chosen])
+        factor = _weighted_median(off, weight)
+        if not strength.rounds:
+            return _constant(factor)
+        import xgboost
+
+        rows = np.concatenate([self._rows[place] for place in chosen])
+        settings = {**_SETTINGS, "max_depth": strength.depth, "seed": seed}
+        booster = xgboost.train(
+            settings, xgboost.DMatrix(rows, label=off - factor, weight=weight), num_boost_round=strength.rounds
+        )
+        return replace(trees_of_booster(booster), base=factor)
+
+    def network_us(self, place: int, correction: BoostedTrees) -> float:
+        """Latency of a network by the corrected ensemble, microseconds."""
+        logs = self._logs[place] + correction.predict(self._rows[place])
+        return float(self.examples[place].yardstick_us @ np.exp(logs))
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Places of the networks left out and of the rest, and what was fitted to the rest, by strength."""
+
+    test: tuple[int, ...]
+    rest: tuple[int, ...]
+    corrections: dict[str, BoostedTrees]
+
+
+def _fit_without(base: Uncorrected, families: Collection[str], seed: int) -> _Fold:
+    """Leave families out, and every graph of theirs that another family has too."""
+    hashes = [example.graph.structural_hash() for example in base.examples]
+    test = [place for place, example in enumerate(base.examples) if example.family in families]
+    theirs = {hashes[place] for place in test}
+    rest = [place for place, own in enumerate(hashes) if own not in theirs]
+    if not rest:
+        raise TrainingError(
+            f"adapt: without families {sorted(families)} no other graph is left, expected networks of several shapes; "
+            "measure others with `narcost profile --zoo all`"
+        )
+    corrections = {name: base.fit(rest, strength, seed) for name, strength in STRENGTHS.items()}
+    return _Fold(tuple(test), tuple(rest), corrections)
+
+
+def _family_error(base: Uncorrected, folds: Sequence[_Fold], strength: str) -> float:
+    """Mean over families of the mean |log(predicted / measured)| of their networks, each left out."""
+    errors: dict[str, list[float]] = {}
+    for fold in folds:
+        for place in fold.test:
+            ratio = base.network_us(place, fold.corrections[strength]) / base.examples[place].latency_us
+            errors.setdefault(base.examples[place].family, []).append(abs(math.log(ratio)))
+    return fmean(fmean(found) for found in errors.values())
+
+
+def _check(source: FittedModels, examples: Sequence[Example], profile_id: str) -> None:
+    facts = source.narformer.facts
+    if facts.profile == profile_id:
+        raise TrainingError(
+            f"adapt: the source is an artifact of {profile_id} itself, expected one of another profile; "
+            f"to learn from more measurements run `narcost train --profile {profile_id}`"
+        )
+    if source.narformer.ensemble.correction is not None:
+        raise TrainingError(
+            f"adapt: the source, of {facts.profile}, was itself adapted, expected an artifact that `narcost train` "
+            "made; adapt the one that it came from"
+        )
+    families = judged_families(examples)
+    if len(examples) < _FEWEST_NETWORKS or len(families) < 2:
+        raise TrainingError(
+            f"adapt: got {len(examples)} stable networks of families {families}, expected at least {_FEWEST_NETWORKS} "
+            f"of two families or more; measure some with `narcost profile --profile {profile_id} --zoo all --count 1`"
+        )
+
+
+def _as_own_family(example: Example) -> Example:
+    """Model files of a user's own count as a family each."""
+    return replace(example, family=f"file {example.name}") if example.family == _FILE_FAMILY else example
+
+
+def _extended(known: TrainingKernels, examples: Sequence[Example]) -> TrainingKernels:
+    return extend_training_kernels(known, [(example.operators, example.tokens) for example in examples])
+
+
+def _origin(source: FittedModels, strength: str) -> dict[str, object]:
+    facts = source.narformer.facts
+    return {
+        "profile": facts.profile,
+        "digest": facts.dataset["digest"],
+        "networks": facts.dataset["networks"],
+        "created": facts.created,
+        "strength": strength,
+    }
+
+
+def _with_baselines(
+    source: FittedModels, narformer: NarFormerLatency, examples: Sequence[Example], profile: HardwareProfile
+) -> FittedModels:
+    """kernel-sum and FLOPs are shown beside; a factor each is all that they learn."""
+
+    def log_factor(model: LatencyModel) -> float:
+        predictions = model.predict(
+            [example.graph for example in examples], [example.plan for example in examples], profile
+        )
+        predicted_ms = [prediction.latency_ms for prediction in predictions]
+        return float(np.median(np.log(measured_ms(examples)) - np.log(predicted_ms)))
+
+    trees, flops = source.kernel_sum.trees, source.flops
+    kernel_sum = KernelSum(replace(trees, base=trees.base + log_factor(source.kernel_sum)))
+    return FittedModels(narformer, kernel_sum, replace(flops, intercept=flops.intercept + log_factor(flops)))
+
+
+def _constant(value: float) -> BoostedTrees:
+    """Trees that say the same of every row."""
+    leaf = np.zeros(1, np.int32)
+    return BoostedTrees(CORRECTION_COLUMNS, value, leaf, leaf, np.zeros(1, np.float32), leaf, leaf)
+
+
+def _weighted_median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
