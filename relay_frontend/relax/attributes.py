@@ -4,7 +4,6 @@ Each function takes the segment of one operator and returns an object with the a
 operators.py ask for, under Relax's names. Windows are in windows.py.
 """
 
-import struct
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +21,9 @@ from relay_frontend.relax.stages import (
 )
 
 __all__ = [
-    "arg_reduction", "attention", "batch_norm", "clip_bounds", "concat", "gather", "group_norm", "intrinsic_of",
-    "layer_norm", "leaky", "pad", "permutation", "pixel_shuffle", "reduction", "resize", "slice_literals", "softmax",
-    "split", "stack",
+    "arg_reduction", "attention", "batch_norm", "clip_bounds", "concat", "equation", "gather", "gather_nd",
+    "group_norm", "intrinsic_of", "layer_norm", "leaky", "pad", "permutation", "reduction", "resize",
+    "slice_literals", "softmax", "split", "stack",
 ]  # fmt: skip
 
 
@@ -109,21 +108,10 @@ def _epsilon(segment: Segment) -> float:
                         added[load.buffer] for load in loads_of(call.args[0]) if load.buffer in added
                     ]
                     if inside:
-                        return _shortest(inside[-1])
+                        return inside[-1]
         if kind_of(stage.value) == "Add" and constants(stage.value):
             added[stage.stores[0][0]] = constants(stage.value)[-1]
     raise UnrecoverableError("no square root of a sum")
-
-
-def _shortest(value: float) -> float:
-    """The shortest decimal that is the same number in float32: 1e-05 of 9.999999747378752e-06."""
-    try:
-        bits = struct.pack("<f", value)
-    except OverflowError:
-        return value
-    return next(
-        (short for digits in range(1, 9) if struct.pack("<f", short := float(f"{value:.{digits}g}")) == bits), value
-    )
 
 
 def intrinsic_of(call: Any) -> str:
@@ -186,9 +174,34 @@ def split(segment: Segment) -> Any:
     axes = {
         axis for kind in segment.output_types for axis, extent in enumerate(kind.shape) if extent != whole[axis]
     }  # fmt: skip
-    if len(axes) > 1:
-        raise UnrecoverableError("parts that differ along several axes")
-    return SimpleNamespace(axis=axes.pop() if axes else 0)
+    axis = min(axes, default=0)
+    if len(axes) > 1 or sum(kind.shape[axis] for kind in segment.output_types) != whole[axis]:
+        raise UnrecoverableError("parts that do not add up to the whole along one axis")
+    return SimpleNamespace(axis=axis)
+
+
+def equation(segment: Segment) -> Any:
+    """Letters for the loops of one sum of products: ``ij,kj->ik``."""
+    stage = segment.stages[-1]
+    own = stage.stores[0][0]
+    loads = [load for load in loads_of(stage.value) if load.buffer != own]
+    variables: list[Any] = []
+    for index in (index for load in (*loads, Load(own, stage.indices)) for index in load.indices):
+        if stage.axis_of(index) is None:
+            raise UnrecoverableError("an index that is no loop variable")
+        if not any(_equal(index, known) for known in variables):
+            variables.append(index)
+    if len(segment.stages) != 1 or len(variables) > len(_LETTERS):
+        raise UnrecoverableError("no one sum of products")
+
+    def spell(indices: Sequence[Any]) -> str:
+        places = [next(at for at, known in enumerate(variables) if _equal(index, known)) for index in indices]
+        return "".join(_LETTERS[place] for place in places)
+
+    return SimpleNamespace(subscripts=",".join(spell(load.indices) for load in loads) + "->" + spell(stage.indices))
+
+
+_LETTERS = "ijklmnopqrstuvwxyzabcdefgh"
 
 
 def stack(segment: Segment) -> Any:
@@ -210,6 +223,16 @@ def gather(segment: Segment) -> Any:
     return SimpleNamespace(axis=axes[0])
 
 
+def gather_nd(segment: Segment) -> Any:
+    """How many leading axes of the data are indexed by the result's own, before those that a tensor says."""
+    stage = segment.stages[-1]
+    data = next((load for load in loads_of(stage.value) if load.buffer == segment.inputs[0]), None)
+    if data is None:
+        raise UnrecoverableError("data that is not read")
+    own = [stage.axis_of(index) is not None for index in data.indices]
+    return SimpleNamespace(batch_dims=own.index(False) if False in own else len(own))
+
+
 def pad(segment: Segment) -> Any:
     """Widths by pairs, and the constant around."""
     load, stage = _only_load(segment)
@@ -227,7 +250,7 @@ def leaky(segment: Segment) -> Any:
     products = [number for part in find(segment.stages[-1].value, "Mul") for number in constants(part)]
     if len(products) != 1:
         raise UnrecoverableError("no one slope")
-    return SimpleNamespace(alpha=_shortest(products[0]))
+    return SimpleNamespace(alpha=products[0])
 
 
 def resize(segment: Segment) -> Any:
@@ -237,12 +260,6 @@ def resize(segment: Segment) -> Any:
     if count not in counts:
         raise UnrecoverableError(f"an interpolation of {count} elements")
     return SimpleNamespace(method=counts[count])
-
-
-def pixel_shuffle(segment: Segment) -> Any:
-    """By how much the image grows."""
-    given, result = segment.input_types[0].shape, segment.output_types[0].shape
-    return SimpleNamespace(upscale_factor=result[-1] // max(1, given[-1]))
 
 
 def attention(segment: Segment) -> Any:
@@ -260,4 +277,4 @@ def clip_bounds(segment: Segment) -> tuple[tuple[float, ...], ...]:
     if len(low) != 1 or len(high) != 1 or kind_of(value) == kind_of(inner):
         raise UnrecoverableError("no two bounds")
     bounds = (low[0], high[0]) if kind_of(value) == "Max" else (high[0], low[0])
-    return tuple((_shortest(bound),) for bound in bounds)
+    return tuple((bound,) for bound in bounds)

@@ -4,6 +4,7 @@ Nothing of TVM is imported: reader.py turns each call of a module into a :class:
 of the functions here converts it.
 """
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
     "pool",
     "reduce",
     "resize",
+    "single",
     "slice_window",
     "split",
     "stack",
@@ -75,6 +77,14 @@ class RelaxCall:
 Attributes = Mapping[str, AttributeValue]
 Emit = Callable[[str, tuple[Edge, ...], tuple[TensorType, ...], Attributes], Edge]
 Converter = Callable[[RelaxCall, Emit], Edge]
+
+
+def single(value: Any) -> float:
+    """A number as float32 holds it, which is what ONNX has: 9.999999747378752e-06 of 1e-05."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", float(value)))[0])
+    except OverflowError:
+        return float(value)
 
 
 def one_to_one(op: str, attributes: Callable[[RelaxCall], Attributes] = lambda call: {}) -> Converter:
@@ -208,7 +218,7 @@ def pad(call: RelaxCall) -> Attributes:
     return {
         "mode": str(call.attributes.pad_mode),
         "pads": widths[::2] + widths[1::2],
-        "value": float(call.attributes.pad_value),
+        "value": single(call.attributes.pad_value),
     }
 
 
@@ -228,23 +238,23 @@ def batch_norm(call: RelaxCall) -> Attributes:
         raise UnsupportedOperatorError(
             f"{call.op} has axis {call.attributes.axis}, expected 1: read the module before its layouts are rewritten"
         )
-    return {"epsilon": float(call.attributes.epsilon), "training_mode": int(call.attributes.training)}
+    return {"epsilon": single(call.attributes.epsilon), "training_mode": int(call.attributes.training)}
 
 
 def epsilon(call: RelaxCall) -> Attributes:
     """What is added to a variance before its root is taken."""
-    return {"epsilon": float(call.attributes.epsilon)}
+    return {"epsilon": single(call.attributes.epsilon)}
 
 
 def layer_norm(call: RelaxCall) -> Attributes:
     """From the first of the axes on, as in ONNX."""
     rank = len(call.input_types[0].shape)
-    return {"axis": min(axis % rank for axis in call.ints("axes")), "epsilon": float(call.attributes.epsilon)}
+    return {"axis": min(axis % rank for axis in call.ints("axes")), "epsilon": single(call.attributes.epsilon)}
 
 
 def clip(call: RelaxCall) -> Attributes:
     """Both bounds, which are literals in Relax."""
-    low, high = (float(number) for literal in call.literals for number in literal)
+    low, high = (single(number) for literal in call.literals for number in literal)
     return {"max": high, "min": low}
 
 

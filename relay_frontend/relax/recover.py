@@ -12,6 +12,7 @@ from typing import Any
 from relay_frontend.graph import TensorType
 from relay_frontend.relax import attributes, windows
 from relay_frontend.relax.objects import kind_of
+from relay_frontend.relax.operators import single
 from relay_frontend.relax.segments import Segment
 from relay_frontend.relax.stages import Buffer, Expression, UnrecoverableError, affine, loads_of
 
@@ -54,7 +55,7 @@ _Read = Callable[[Segment], Any]
 _PLAIN = {
     **{name: f"relax.{name}" for name in (
         "bitwise_not", "cumsum", "expand_dims", "flatten", "reshape", "scatter_nd", "squeeze", "tile", "where",
-        "einsum", "erf", "trunc", "broadcast_to", "repeat", "flip")},
+        "erf", "trunc", "broadcast_to", "repeat", "flip")},
     **{f"tir_{name}": f"relax.{name}" for name in (
         "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "bitwise_not", "ceil", "cos", "cosh", "exp", "floor",
         "isfinite", "isinf", "isnan", "log", "logical_not", "negative", "round", "rsqrt", "sigmoid", "sign", "sin",
@@ -85,11 +86,12 @@ _WITH_ATTRIBUTES: Mapping[str, tuple[str, _Read]] = {
     **{name: (f"relax.nn.{name}", attributes.attention) for name in ("attention", "attention_bias")},
     "batch_norm": ("relax.nn.batch_norm", attributes.batch_norm),
     "concatenate": ("relax.concat", attributes.concat),
+    "einsum": ("relax.einsum", attributes.equation),
     "gather": ("relax.gather_elements", attributes.gather),
     "group_norm": ("relax.nn.group_norm", attributes.group_norm),
+    "te_gather_nd": ("relax.gather_nd", attributes.gather_nd),
     "leaky_relu": ("relax.nn.leakyrelu", attributes.leaky),
     "pad": ("relax.nn.pad", attributes.pad),
-    "pixel_shuffle": ("relax.nn.pixel_shuffle", attributes.pixel_shuffle),
     "resize2d": ("relax.image.resize2d", attributes.resize),
     "split": ("relax.split", attributes.split),
     "stack": ("relax.stack", attributes.stack),
@@ -143,6 +145,8 @@ def recover(segment: Segment) -> Recovered:
 
 def _name_by_blocks(segment: Segment) -> str:
     last = segment.stages[-1]
+    if last.name.startswith("T_split") and len(segment.stages) > 1:
+        return "split"
     for stage in segment.stages:
         for block, name in (("conv", "conv{}d"), ("pool_max", "max_pool{}d"), ("pool_sum", "avg_pool{}d"),
                             ("adaptive_pool_sum", "adaptive_avg_pool{}d")):  # fmt: skip
@@ -167,7 +171,13 @@ def _name_by_blocks(segment: Segment) -> str:
 def _operands(segment: Segment) -> tuple[Buffer | Scalar, ...]:
     """The two sides of an expression: a buffer each, or a constant."""
     value = segment.stages[-1].value
+    if kind_of(value) in ("LE", "LT") and segment.name.startswith("greater"):
+        return _operands_of(segment, (value.b, value.a))  # TVM turns a > b into b < a
     sides = tuple(value.args) if kind_of(value) == "Call" else (getattr(value, "a", None), getattr(value, "b", None))
+    return _operands_of(segment, sides)
+
+
+def _operands_of(segment: Segment, sides: tuple[Expression, ...]) -> tuple[Buffer | Scalar, ...]:
     found = [_operand(side) for side in sides]
     if len(segment.stages) == 1 and len(found) == 2 and None not in found:
         return tuple(side for side in found if side is not None)
@@ -183,7 +193,8 @@ def _operand(side: Expression) -> "Buffer | Scalar | None":
         return loads_of(side)[0].buffer
     if kind_of(side) in ("FloatImm", "IntImm"):
         dtype = side.ty.dtype if hasattr(side.ty, "dtype") else side.dtype
-        return Scalar(float(side.value), str(getattr(dtype, "dtype", dtype)))
+        dtype = str(getattr(dtype, "dtype", dtype))
+        return Scalar(single(side.value) if dtype == "float32" else float(side.value), dtype)
     return None
 
 
@@ -194,6 +205,13 @@ def _ordered(segment: Segment, name: str) -> tuple[Buffer, ...]:
     """
     if segment.alone:
         return segment.inputs
+    if name in ("einsum", "matmul"):
+        own = {buffer for stage in segment.stages for buffer, _, _ in stage.stores}
+        return tuple(load.buffer for load in loads_of(segment.stages[-1].value) if load.buffer not in own)
+    if name.startswith("attention"):
+        first = [loads_of(stage.value)[0].buffer for stage in segment.stages if stage.name == "T_transpose"]
+        used = tuple(buffer for buffer in first if buffer in segment.inputs)
+        return (*used, *(buffer for buffer in segment.inputs if buffer not in used))
     if name == "stack":
         return tuple(load.buffer for load in reversed(loads_of(segment.stages[-1].value)))
     if name == "concatenate":

@@ -103,15 +103,26 @@ _MOST_WAYS = 8
 
 def _cut(stages: Sequence[Stage], written: Sequence[Buffer]) -> list[tuple[Stage, ...]]:
     """FuseTIR calls what one call hands to the next ``..._intermediate``."""
-    groups, current = [], []
+    groups: list[tuple[Stage, ...]] = []
+    current: list[Stage] = []
     for stage in stages:
         current.append(stage)
         if _is_handed_on(stage.stores[0][0], written):
+            if groups and len(current) == 1 and _splits(groups[-1][-1], stage):
+                current[:0] = groups.pop()
             groups.append(tuple(current))
             current = []
     if current:
         raise UnrecoverableError("a last stage that writes no output")
     return groups
+
+
+def _splits(before: Stage, stage: Stage) -> bool:
+    """Whether both are parts of the same tensor, as the results of split are."""
+    if before.name != stage.name or not stage.name.startswith("T_split"):
+        return False
+    first, second = loads_of(before.value), loads_of(stage.value)
+    return len(first) == len(second) == 1 and first[0].buffer == second[0].buffer
 
 
 def _is_handed_on(buffer: Buffer, written: Sequence[Buffer]) -> bool:

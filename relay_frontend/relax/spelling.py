@@ -7,6 +7,7 @@ What is written so is spelt as that:
     MatMul of a 2-d weight                                 Gemm
     Gemm of a transposed weight                            Gemm; weights can be stored either way round
     ReduceMean over all of the image, axes kept            GlobalAveragePool
+    MaxPool that rounds up, or pads more than it reads     MaxPool that rounds down, padded as far as it reads
 """
 
 from dataclasses import replace
@@ -63,4 +64,28 @@ def _spell_gemm(view: View, index: int) -> Match | None:
     return Match((index,), replace(node, inputs=inputs, attributes=attributes))
 
 
-_RULES: tuple[Rule, ...] = (_spell_view, join_gemm, _spell_product, _spell_gemm, join_global_pool)
+def _spell_max_pool(view: View, index: int) -> Match | None:
+    node = view.graph.nodes[index]
+    if node.op != "MaxPool":
+        return None
+    given, wanted = view.type_of(node.inputs[0]).shape[2:], node.outputs[0].shape[2:]
+    attributes = node.attribute_map
+    taps, strides, dilations, pads = (
+        _ints(attributes.get(name)) for name in ("kernel_shape", "strides", "dilations", "pads")
+    )
+    rank = len(wanted)
+    if [len(taps), len(strides), len(dilations), len(pads)] != [rank, rank, rank, 2 * rank]:
+        return None
+    reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(wanted, strides, taps, dilations, strict=True)]
+    after = [max(0, far - n - first) for far, n, first in zip(reach, given, pads[:rank], strict=True)]
+    spelt = {**attributes, "ceil_mode": 0, "pads": (*pads[:rank], *after)}
+    if spelt == attributes:
+        return None
+    return Match((index,), replace(node, attributes=tuple(sorted(spelt.items()))))
+
+
+def _ints(value: object) -> tuple[int, ...]:
+    return tuple(int(item) for item in value) if isinstance(value, tuple) else ()
+
+
+_RULES: tuple[Rule, ...] = (_spell_view, join_gemm, _spell_product, _spell_gemm, join_global_pool, _spell_max_pool)

@@ -123,16 +123,20 @@ def _blocks(body: Any) -> Iterator[Any]:
 def _stage(block: Any) -> Stage:
     axes = tuple(Axis(item.var, _extent(item.dom), int(item.iter_type) == _REDUCES) for item in block.iter_vars)
     stores = []
+    named: dict[Any, Expression] = {}  # argmax names its pair before it stores it
     waiting = [block.body]
     while waiting:
         statement = waiting.pop()
         kind = kind_of(statement)
         if kind == "SeqStmt":
             waiting.extend(reversed(statement.seq))
-        elif kind in ("Bind", "LetStmt"):  # a name for a value; argmax writes its pair so
+        elif kind in ("Bind", "LetStmt"):
+            named[statement.var] = statement.value
             waiting.extend([statement.body] if kind == "LetStmt" else [])
         elif kind == "BufferStore":
-            stores.append((statement.buffer, tuple(statement.indices), statement.value))
+            value = statement.value
+            value = named.get(value, value) if kind_of(value) == "Var" else value
+            stores.append((statement.buffer, tuple(statement.indices), value))
         else:
             raise UnrecoverableError(f"block {block.name_hint} holds a {kind}")
     if not stores:

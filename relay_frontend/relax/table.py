@@ -20,6 +20,7 @@ from relay_frontend.relax.operators import (
     pool,
     reduce,
     resize,
+    single,
     slice_window,
     split,
     stack,
@@ -67,20 +68,22 @@ CONVERTERS: Mapping[str, Converter] = {
     "relax.einsum": one_to_one("Einsum", lambda call: {"equation": str(call.attributes.subscripts)}),
     "relax.gather_elements": one_to_one("GatherElements", lambda call: {"axis": call.axis()}),
     "relax.gather_nd": one_to_one("GatherND", lambda call: {"batch_dims": int(call.attributes.batch_dims)}),
+    "relax.floor_mod": one_to_one("Mod", lambda call: {"fmod": 0}),
     "relax.image.resize2d": one_to_one("Resize", resize),
+    "relax.mod": one_to_one("Mod", lambda call: {"fmod": 1}),
     "relax.nn.attention": attention,
     "relax.nn.attention_bias": attention,
     "relax.nn.batch_norm": one_to_one("BatchNormalization", batch_norm),
     "relax.nn.gelu_tanh": one_to_one("Gelu", lambda call: {"approximate": "tanh"}),
     "relax.nn.group_norm": one_to_one(
         "GroupNormalization",
-        lambda call: {"epsilon": float(call.attributes.epsilon), "num_groups": int(call.attributes.num_groups)},
+        lambda call: {"epsilon": single(call.attributes.epsilon), "num_groups": int(call.attributes.num_groups)},
     ),
     "relax.nn.instance_norm": one_to_one(
-        "InstanceNormalization", lambda call: {"epsilon": float(call.attributes.epsilon)}
+        "InstanceNormalization", lambda call: {"epsilon": single(call.attributes.epsilon)}
     ),
     "relax.nn.layer_norm": one_to_one("LayerNormalization", layer_norm),
-    "relax.nn.leakyrelu": one_to_one("LeakyRelu", lambda call: {"alpha": float(call.attributes.alpha)}),
+    "relax.nn.leakyrelu": one_to_one("LeakyRelu", lambda call: {"alpha": single(call.attributes.alpha)}),
     "relax.nn.log_softmax": one_to_one("LogSoftmax", lambda call: {"axis": call.axis()}),
     "relax.nn.pad": one_to_one("Pad", pad),
     "relax.nn.pixel_shuffle": one_to_one(

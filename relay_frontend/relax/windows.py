@@ -6,6 +6,7 @@ A window shows in the index of its input: ``stride * output + dilation * tap - p
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from relay_frontend.relax.stages import (
     find,
     loads_of,
 )
+from relay_frontend.relax.types import evaluate
 
 __all__ = ["adaptive", "average_pool", "convolution", "max_pool", "transposed_convolution"]
 
@@ -69,11 +71,15 @@ def max_pool(segment: Segment) -> Any:
 
 
 def average_pool(segment: Segment) -> Any:
-    """Attributes as relax.nn.avg_pool2d has them: padding counts where every window is divided by one number."""
+    """Attributes as relax.nn.avg_pool2d has them: padding counts where windows over it are divided by all taps."""
     found = max_pool(segment)
-    divisor = getattr(segment.stages[-1].value, "b", None)
-    varies = divisor is not None and any(True for _ in find(divisor, "Var"))
-    found.count_include_pad = any(found.padding) and not varies
+    stage = segment.stages[-1]
+    divisor = getattr(stage.value, "b", None)
+    corner = {axis.variable: 0 if any(found.padding[: len(found.strides)]) else axis.extent - 1 for axis in stage.axes}
+    divided_by = evaluate(divisor, corner)
+    found.count_include_pad = any(found.padding) and divided_by in (None, prod(found.pool_size))
+    if divided_by is None and any(True for _ in find(divisor, "Var")):
+        raise UnrecoverableError("windows that are divided by no known number")
     return found
 
 
