@@ -11,7 +11,7 @@ from relay_frontend.errors import (
 )
 from relay_frontend.graph import Edge, OpGraph, OpNode, TensorType
 from relay_frontend.limits import Limits
-from relay_frontend.load import load_graph
+from relay_frontend.load import from_torch, load_graph, load_module
 from relay_frontend.plan import FusionPlan
 
 __all__ = [
@@ -28,5 +28,7 @@ __all__ = [
     "PlanError",
     "TensorType",
     "UnsupportedOperatorError",
+    "from_torch",
     "load_graph",
+    "load_module",
 ]

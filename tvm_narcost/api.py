@@ -14,6 +14,7 @@ import onnx
 from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.costs import graph_cost
 from relay_frontend.graph import OpGraph
+from relay_frontend.load import load_module
 from relay_frontend.onnx import from_onnx, load_model, opset_versions
 from relay_frontend.ops import is_opaque, operator_category
 from relay_frontend.passes import canonicalize
@@ -36,6 +37,7 @@ __all__ = [
     "own_artifact_folder",
 ]
 
+_RULES_OPSET = 17  # of networks that do not come from ONNX: rules for older versions are about what those lack
 _ARTIFACTS = Path(__file__).parent / "artifacts"
 
 
@@ -97,13 +99,19 @@ class NetworkPredictor:
         """Predict one network from its file.
 
         Args:
-            model: path of an ONNX file, or the loaded model; weights are not needed.
+            model: path of a file of any format that relay_frontend reads, or a loaded ONNX model; weights are not
+                needed. A module that a compiler has fused is predicted with its own kernels.
             shapes: shape of each input that the file leaves open.
 
         Raises:
             FrontendError: the file cannot be read; the message says why and what to do.
             MeasurementError: the runtime refuses to plan it.
         """
+        if not isinstance(model, onnx.ModelProto) and Path(model).suffix.lower() != ".onnx":
+            graph, planned = load_module(model, shapes=shapes)
+            if planned is None:
+                planned = plan_without_runtime(graph, self.profile, opset=_RULES_OPSET)
+            return self.predict_plan(graph, planned, name=str(model))
         proto = model if isinstance(model, onnx.ModelProto) else load_model(Path(model))
         graph = canonicalize(from_onnx(proto, shapes=shapes))
         plan = self.plan(proto, shapes=shapes)
