@@ -3,7 +3,7 @@
 A simulation on networks that are all measured. From a start set drawn at random an ensemble is trained; each strategy
 adds a batch of the pool to it, an ensemble is trained anew on all of that, and so on. Judged are families of which no
 network is in the pool, and networks of the pool's own families that are kept out of it. ``random`` is the baseline,
-``active`` what ``narcost profile --active`` does, ``doubt`` the same but for picks that do not look at each other.
+``active`` what ``narcost profile --active`` does, and ``doubt`` picks those networks on which members disagree most.
 
 ``--judge nnlqp`` keeps NNLQP's ten families out of the pool. Settings were chosen with ``--judge development``, which
 keeps every third of the other families out, and NNLQP's from everything.
@@ -25,8 +25,9 @@ import numpy as np
 from bench.accuracy import OTHER_FAMILIES
 from bench.facts import write_result
 from bench.trainings import append_row, examples, read_rows, run_all, training_pool
+from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
-from tvm_narcost.training.active import REACH, member_doubt, pick_networks
+from tvm_narcost.training.active import family_weights, member_doubt, pick_networks
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.evaluate import measured_ms, network_ms
 from tvm_narcost.training.examples import Example
@@ -35,7 +36,7 @@ from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.metrics import compute_metrics
 from tvm_narcost.zoo import CORPUS_FAMILIES, NNLQP_FAMILIES
 
-__all__ = ["JUDGED", "REACHES", "Setup", "Split", "pick", "split_networks", "summarise"]
+__all__ = ["JUDGED", "STRATEGIES", "Setup", "Split", "pick", "split_networks", "summarise"]
 
 JUDGED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nnlqp": (NNLQP_FAMILIES, ()),
@@ -43,8 +44,7 @@ JUDGED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Families to judge on, and further ones that take no part."""
 
-REACHES: Mapping[str, float | None] = {"random": None, "doubt": 0.0, "active": REACH}
-"""Strategy -> how far a pick reaches; None where nothing is asked of the members."""
+STRATEGIES = ("random", "doubt", "active")
 
 _START = "start"  # stands for every strategy before its first batch
 _AVERAGING = 0.98  # of the weights: trainings are short
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--profile", default="epyc-zen5.onnxruntime")
-    parser.add_argument("--strategies", default=",".join(REACHES))
+    parser.add_argument("--strategies", default=",".join(STRATEGIES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--judge", choices=list(JUDGED), default=Setup.judge)
     for name in ("start", "batch", "rounds", "pool", "judged", "steps"):
@@ -101,8 +101,8 @@ def main() -> None:
     arguments = parser.parse_args()
     setup = Setup(**{name: getattr(arguments, name) for name in asdict(Setup())})
     strategies = arguments.strategies.split(",")
-    if not set(strategies) <= set(REACHES):
-        parser.error(f"--strategies {arguments.strategies}: expected some of {', '.join(REACHES)}")
+    if not set(strategies) <= set(STRATEGIES):
+        parser.error(f"--strategies {arguments.strategies}: expected some of {', '.join(STRATEGIES)}")
     with training_pool(arguments.jobs, arguments.dataset, arguments.profile) as pool:
         digest = pool.submit(_digest).result()
         facts = {**asdict(setup), "digest": digest}
@@ -176,7 +176,11 @@ def _train_once(
 
 
 def split_networks(networks: Sequence[Example], setup: Setup, seed: int) -> Split:
-    """Draw who is picked from and who is judged on; no graph is on both sides."""
+    """Draw who is picked from and who is judged on; no graph is on both sides.
+
+    Raises:
+        TrainingError: the pool has not enough networks for all rounds.
+    """
     judged, left_out = JUDGED[setup.judge]
     order = [networks[index] for index in np.random.default_rng(seed).permutation(len(networks))]
     counts: Counter[str] = Counter()
@@ -192,16 +196,24 @@ def split_networks(networks: Sequence[Example], setup: Setup, seed: int) -> Spli
     seen = [example for example in others if example.family not in CORPUS_FAMILIES][: 10 * setup.judged]
     apart = {example.graph.structural_hash() for example in seen}
     pool = [example for example in others if example.graph.structural_hash() not in apart]
+    needed = setup.start + setup.batch * setup.rounds
+    if len(pool[: setup.pool]) < needed:
+        raise TrainingError(
+            f"active: {len(pool[: setup.pool])} networks to pick from, expected {needed} for --start, --batch and "
+            "--rounds; lower them, or raise --pool"
+        )
     return Split(tuple(pool[: setup.pool]), tuple(unseen), tuple(seen))
 
 
 def pick(strategy: str, ensemble: KernelEnsemble, candidates: Sequence[Example], count: int) -> list[int]:
     """Indices of the next batch; ``candidates`` are in random order."""
-    reach = REACHES[strategy]
-    if reach is None:
+    if strategy == "random":
         return list(range(min(count, len(candidates))))
     doubts = [member_doubt(ensemble, candidate) for candidate in candidates]
-    return [found.index for found in pick_networks(candidates, doubts, count, reach=reach)]
+    if strategy == "doubt":
+        return sorted(range(len(candidates)), key=lambda index: -doubts[index].share)[:count]
+    weights = family_weights([candidate.family for candidate in candidates])
+    return [found.index for found in pick_networks(candidates, doubts, count, weights=weights)]
 
 
 def _settings(networks: int, steps: int) -> TrainingSettings:

@@ -1,4 +1,4 @@
-"""Active collection: whom the members are in doubt about, and a batch that does not ask the same thing twice."""
+"""Active collection: whom the members are in doubt about, and a batch that settles as much of it as it can."""
 
 import dataclasses
 
@@ -11,7 +11,14 @@ from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.tokens import default
 from tvm_narcost.training import active
-from tvm_narcost.training.active import Candidate, Doubt, encode_candidate, member_doubt, pick_networks
+from tvm_narcost.training.active import (
+    Candidate,
+    Doubt,
+    encode_candidate,
+    family_weights,
+    member_doubt,
+    pick_networks,
+)
 from tvm_narcost.training.examples import Example
 
 
@@ -51,50 +58,68 @@ def test_a_candidate_is_what_training_makes_of_the_same_plan(pool: list[Example]
     assert np.array_equal(candidate.yardstick_us, pool[0].yardstick_us)
 
 
-def test_without_reach_the_most_doubtful_are_picked(pool: list[Example], doubts: list[Doubt]) -> None:
-    picks = pick_networks(pool, doubts, 5, reach=0)
-    shares = np.array([doubt.share for doubt in doubts])
-    assert [pick.index for pick in picks] == np.argsort(-shares, kind="stable")[:5].tolist()
-    assert [pick.doubt for pick in picks] == [shares[pick.index] for pick in picks]
-    assert [pick.fresh for pick in picks] == pytest.approx([pick.doubt for pick in picks])
+def of_share(network: Example, share: float) -> Doubt:
+    """Doubt that is spread evenly over the kernels."""
+    return Doubt(np.full(len(network.tokens), share / len(network.tokens)))
 
 
-def test_a_copy_of_a_pick_comes_last(pool: list[Example]) -> None:
-    def of_share(network: Example, share: float) -> Doubt:
-        return Doubt(np.full(len(network.tokens), share / len(network.tokens)))
+def test_one_that_stands_for_several_goes_before_the_odd_one(pool: list[Example]) -> None:
+    alike, odd = pool[0], pool[12]
+    networks = [odd, alike, alike]
+    picks = pick_networks(networks, list(map(of_share, networks, (0.3, 0.2, 0.2))), 3, reach=0.05)
+    assert [pick.index for pick in picks] == [1, 0, 2]
+    assert [pick.doubt for pick in picks] == pytest.approx([0.2, 0.3, 0.2])
+    assert picks[0].settled == pytest.approx(0.4, rel=1e-3)
+    assert picks[1].settled == pytest.approx(0.3, rel=1e-3)
+    assert picks[2].settled == pytest.approx(0, abs=1e-6)
 
-    networks = [pool[0], pool[0], pool[12]]
-    picks = pick_networks(networks, list(map(of_share, networks, (0.4, 0.5, 0.1))), 3)
-    assert [pick.index for pick in picks] == [1, 2, 0]
-    assert picks[0].fresh == picks[0].doubt == pytest.approx(0.5)
-    assert 0 < picks[1].fresh <= picks[1].doubt
-    assert picks[2].doubt == pytest.approx(0.4)
-    assert picks[2].fresh == pytest.approx(0, abs=1e-6)
+
+def test_a_kernel_settles_others_as_far_as_its_reach_goes(pool: list[Example]) -> None:
+    doubts = [of_share(network, 0.1) for network in pool]
+    near, far = (pick_networks(pool, doubts, 1, reach=reach)[0].settled for reach in (0.05, 1e3))
+    assert 0.1 <= near < 0.3  # itself, and what others have in common with it
+    ops = set(pool[0].operators)
+    settled_by_any = sum(0.1 for network in pool if set(network.operators) <= ops)
+    assert settled_by_any <= far <= 0.1 * len(pool) + 1e-6
+
+
+def test_a_network_that_does_not_matter_is_picked_for_the_sake_of_others(pool: list[Example]) -> None:
+    networks = [pool[12], pool[0], pool[0]]
+    doubts = list(map(of_share, networks, (0.5, 0.2, 0.2)))
+    picks = pick_networks(networks, doubts, 1, weights=[0.0, 0.0, 1.0], reach=0.05)
+    assert picks[0].index == 1
+    assert picks[0].settled == pytest.approx(0.2, rel=1e-3)
+
+
+def test_the_kernel_corpus_does_not_matter_beside_networks() -> None:
+    assert family_weights(["corpus_conv", "vit", "file"]) == [0.0, 1.0, 1.0]
+    assert family_weights(["corpus_conv", "corpus_rows"]) == [1.0, 1.0]
 
 
 def test_lazy_picks_are_the_greedy_ones(pool: list[Example], doubts: list[Doubt]) -> None:
-    distinct = [active._distinct_kernels(*pair) for pair in zip(pool, doubts, strict=True)]
-    spaces = active._fit_spaces(distinct)
-
-    def left(index: int, picked: list[int]) -> float:
-        others = [active._State(distinct[other], spaces) for other in picked]
-        return active._State(distinct[index], spaces).fresh(others, 2.0)
+    def settles(index: int, picked: list[int]) -> float:
+        kernels, members = active._distinct_kernels(pool, doubts, [1.0] * len(pool), 0.5)
+        for other in picked:
+            for name, rows in members[other].items():
+                kernels[name].settle(rows)
+        return sum(kernels[name].gain(rows) for name, rows in members[index].items())
 
     greedy: list[int] = []
-    while len(greedy) < 8:
-        greedy.append(max(set(range(len(pool))) - set(greedy), key=lambda index: (left(index, greedy), -index)))
-    picks = pick_networks(pool, doubts, 8, reach=2.0)
+    while len(greedy) < 5:
+        greedy.append(max(set(range(len(pool))) - set(greedy), key=lambda index: (settles(index, greedy), -index)))
+    picks = pick_networks(pool, doubts, 5, reach=0.5)
     assert [pick.index for pick in picks] == greedy
-    assert [pick.fresh for pick in picks] == pytest.approx([left(own, greedy[:at]) for at, own in enumerate(greedy)])
-    assert greedy != [pick.index for pick in pick_networks(pool, doubts, 8, reach=0)]
+    expected = [settles(own, greedy[:at]) for at, own in enumerate(greedy)]
+    assert [pick.settled for pick in picks] == pytest.approx(expected, rel=1e-4)
 
 
 def test_fewer_picks_are_the_first_of_more(pool: list[Example], doubts: list[Doubt]) -> None:
     more = pick_networks(pool, doubts, 100)
     assert sorted(pick.index for pick in more) == list(range(len(pool)))
     assert pick_networks(pool, doubts, 7) == more[:7]
-    fresh = [pick.fresh for pick in more]
-    assert fresh == sorted(fresh, reverse=True)
+    settled = [pick.settled for pick in more]
+    assert settled == sorted(settled, reverse=True)
+    assert sum(settled) == pytest.approx(sum(doubt.share for doubt in doubts), rel=1e-3)
 
 
 def test_a_network_without_kernels_is_no_news(pool: list[Example], ensemble: KernelEnsemble) -> None:

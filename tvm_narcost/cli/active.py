@@ -1,6 +1,5 @@
-"""narcost profile --active: of many networks that nobody measured, those on which an artifact's members disagree."""
+"""narcost profile --active: of many networks that nobody measured, those that settle most of an artifact's doubt."""
 
-import statistics
 import sys
 import time
 from collections import Counter
@@ -25,7 +24,7 @@ __all__ = ["choose_sources"]
 def choose_sources(
     sources: "Sequence[Source]", folder: Path, profile: "HardwareProfile", database: "LatencyDatabase", count: int
 ) -> "list[Source]":
-    """The ``count`` of ``sources`` to measure, most doubtful first; what was left out and why goes to stderr.
+    """The ``count`` of ``sources`` to measure, most telling first; what was left out and why goes to stderr.
 
     A network that was measured before the artifact was made takes no part; one that was measured since does, so that
     the same command chooses the same networks, and a stopped collection goes on.
@@ -36,7 +35,7 @@ def choose_sources(
         NarcostError: no candidate is left.
     """
     from tvm_narcost.models.narformer_latency import NarFormerLatency
-    from tvm_narcost.training.active import member_doubt, pick_networks
+    from tvm_narcost.training.active import family_weights, member_doubt, pick_networks
 
     model = NarFormerLatency.open(folder)
     if model.facts.profile != profile.id:
@@ -52,9 +51,10 @@ def choose_sources(
             "give a larger --pool, another --first-seed or other networks"
         )
     doubts = [member_doubt(model.ensemble, candidate) for candidate in candidates]
-    picks = pick_networks(candidates, doubts, count)
-    typical = statistics.mean(doubt.share for doubt in doubts)
-    print(_summary(left, picks, typical, len(sources), time.monotonic() - started), file=sys.stderr)
+    weights = family_weights([source.family for source in left])
+    picks = pick_networks(candidates, doubts, count, weights=weights)
+    total = sum(weight * doubt.share for weight, doubt in zip(weights, doubts, strict=True))
+    print(_summary(left, picks, total, sum(weights), len(sources), time.monotonic() - started), file=sys.stderr)
     return [left[pick.index] for pick in picks]
 
 
@@ -103,13 +103,15 @@ def _read(source: "Source") -> "tuple[OpGraph, int]":
     return from_onnx(proto, shapes=shapes, name=source.name), opset_versions(proto)[""]
 
 
-def _summary(left: "Sequence[Source]", picks: "Sequence[Pick]", typical: float, asked: int, elapsed_s: float) -> str:
+def _summary(
+    left: "Sequence[Source]", picks: "Sequence[Pick]", total: float, networks: float, asked: int, elapsed_s: float
+) -> str:
     families = Counter(left[pick.index].family for pick in picks)
     chosen = ", ".join(f"{family} {found}" for family, found in families.most_common())
-    picked = statistics.mean(pick.doubt for pick in picks)
-    others = asked - len(left)
+    settled = sum(pick.settled for pick in picks) / total if total else 0.0
     return (
-        f"narcost: chose {len(picks)} of {len(left)} candidates in {elapsed_s:.0f} s: {chosen}; {others} more were "
-        "measured before, are repeats or cannot be read\n"
-        f"narcost: members are apart by {picked:.1%} of the latency of those chosen, {typical:.1%} of that of all"
+        f"narcost: chose {len(picks)} of {len(left)} candidates in {elapsed_s:.0f} s: {chosen}; "
+        f"{asked - len(left)} more were measured before, are repeats or cannot be read\n"
+        f"narcost: members are apart by {total / networks:.1%} of a candidate's latency in the mean; "
+        f"kernels like those of the chosen make {settled:.0%} of that"
     )

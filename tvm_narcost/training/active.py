@@ -1,11 +1,12 @@
 """Active collection: which networks to measure next, by where an ensemble's members disagree.
 
-Query by committee (Seung et al., 1992) with batches in mind: networks are picked one after another, and a kernel like
-one of an earlier pick counts for less. Otherwise a batch would be many copies of the one kind that is least known.
+Query by committee (Seung et al., 1992) finds what the members do not know. What they know least is odd, though, and
+measuring it teaches little about anything else. So a network is picked for how much of the doubt of all candidates it
+settles, its own and that of kernels like its own, beyond what earlier picks do: facility location (Wei et al., 2015).
 """
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,13 +21,15 @@ from tvm_narcost.models.training_kernels import own_columns, whitening
 from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.tokens.roofline import roofline
+from tvm_narcost.zoo import CORPUS_FAMILIES
 
 __all__ = [
-    "REACH", "Candidate", "Doubt", "EncodedNetwork", "Pick", "encode_candidate", "member_doubt", "pick_networks",
+    "REACH", "Candidate", "Doubt", "EncodedNetwork", "Pick", "encode_candidate", "family_weights", "member_doubt",
+    "pick_networks",
 ]  # fmt: skip
 
 REACH = 1.0
-"""Distance at which a kernel keeps two thirds of its doubt, in deviations of the candidates' kernels of an operator."""
+"""Distance at which a measured kernel settles a third of another's doubt, in deviations of an operator's kernels."""
 
 _ROUNDING = 10  # kernels whose columns agree to a tenth of a unit count as one
 
@@ -83,12 +86,13 @@ class Pick:
     Attributes:
         index: of the candidate.
         doubt: its :attr:`Doubt.share`.
-        fresh: how much of that the picks before it left.
+        settled: how much of the doubt of all candidates it settles, in the sum over their shares, beyond what the picks
+            before it do.
     """
 
     index: int
     doubt: float
-    fresh: float
+    settled: float
 
 
 def encode_candidate(plan: FusionPlan, profile: HardwareProfile) -> Candidate:
@@ -114,84 +118,97 @@ def member_doubt(ensemble: KernelEnsemble, network: EncodedNetwork) -> Doubt:
 
 
 def pick_networks(
-    candidates: Sequence[EncodedNetwork], doubts: Sequence[Doubt], count: int, *, reach: float = REACH
+    candidates: Sequence[EncodedNetwork],
+    doubts: Sequence[Doubt],
+    count: int,
+    *,
+    weights: Sequence[float] | None = None,
+    reach: float = REACH,
 ) -> list[Pick]:
-    """Pick up to ``count`` networks, each the one of most doubt that the picks before it leave.
+    """Pick up to ``count`` networks, each the one that settles the most doubt beyond what the picks before it do.
 
-    There is no chance in it, and fewer picks are the first of more. A kernel at distance d from the nearest kernel of
-    a pick keeps 1 - exp(-(d / reach)^2) of its doubt; distance is Mahalanobis' among kernels of one operator. So doubt
-    only shrinks, and a candidate whose former value is below another's present one need not be looked at (lazy
-    greedy; Minoux, 1978).
+    There is no chance in it, and fewer picks are the first of more. A kernel at distance d from the nearest kernel of a
+    pick is settled to exp(-(d / reach)^2); distance is Mahalanobis' among kernels of one operator. What a candidate
+    settles only shrinks from pick to pick, so one whose former value is below another's present one need not be looked
+    at (lazy greedy; Minoux, 1978).
 
     Args:
         candidates: what to pick from.
         doubts: of each candidate.
         count: how many; fewer where there are not so many candidates.
-        reach: see above; 0 for picks that do not look at each other.
+        weights: how much each candidate's doubt matters; alike by default. One of weight 0 may be picked all the same,
+            for the others' sake.
+        reach: see above.
     """
-    distinct = [_distinct_kernels(*pair) for pair in zip(candidates, doubts, strict=True)]
-    spaces = _fit_spaces(distinct)
-    states = [_State(kernels, spaces) for kernels in distinct]
-    heap = [(-doubt.share, index) for index, doubt in enumerate(doubts)]
-    heapq.heapify(heap)
+    if not candidates:
+        return []
+    kernels, members = _distinct_kernels(candidates, doubts, weights or [1.0] * len(candidates), reach)
+    heap = [(-np.inf, index) for index in range(len(candidates))]
     picks: list[Pick] = []
     while heap and len(picks) < count:
         _, index = heapq.heappop(heap)
-        fresh = states[index].fresh([states[pick.index] for pick in picks], reach)
-        if heap and (-fresh, index) > heap[0]:
-            heapq.heappush(heap, (-fresh, index))
-        else:
-            picks.append(Pick(index, doubts[index].share, fresh))
+        settled = sum(kernels[name].gain(rows) for name, rows in members[index].items())
+        if heap and (-settled, index) > heap[0]:
+            heapq.heappush(heap, (-settled, index))
+            continue
+        picks.append(Pick(index, doubts[index].share, settled))
+        for name, rows in members[index].items():
+            kernels[name].settle(rows)
     return picks
 
 
-_Kernels = dict[str, tuple[NDArray[np.float32], NDArray[np.float64]]]
-"""Distinct kernels of a network by operator: [kernels, columns], and the doubt of each with its repeats, [kernels]."""
+def family_weights(families: Sequence[str]) -> list[float]:
+    """How much the doubt about a network of each family matters: 0 for the kernel corpus, unless there is nothing else.
 
-_Space = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Centre and transform into coordinates where Mahalanobis' distance among kernels of an operator is Euclid's."""
-
-
-class _State:
-    """A candidate's kernels, and how near to each the picks come that it was compared with."""
-
-    def __init__(self, kernels: _Kernels, spaces: Mapping[str, _Space]) -> None:
-        self.points = {name: (columns - spaces[name][0]) @ spaces[name][1] for name, (columns, _) in kernels.items()}
-        self._doubt = {name: doubt for name, (_, doubt) in kernels.items()}
-        self._square = {name: np.full(len(doubt), np.inf, np.float32) for name, doubt in self._doubt.items()}
-        self._compared = 0
-
-    def fresh(self, picks: Sequence["_State"], reach: float) -> float:
-        """The doubt that ``picks`` leave; they are those of the last call and others after them."""
-        if reach == 0:
-            return float(sum(doubt.sum() for doubt in self._doubt.values()))
-        for pick in picks[self._compared :]:
-            for name in self.points.keys() & pick.points.keys():
-                apart = self.points[name][:, None] - pick.points[name][None]
-                nearest = np.einsum("ijk,ijk->ij", apart, apart).min(axis=1)
-                np.minimum(self._square[name], nearest, out=self._square[name])
-        self._compared = len(picks)
-        return float(sum(doubt @ -np.expm1(-self._square[name] / reach**2) for name, doubt in self._doubt.items()))
+    Nobody asks how long a network of random kernels takes, and the members are always in doubt about it.
+    """
+    asked = [family not in CORPUS_FAMILIES for family in families]
+    return [float(is_asked or not any(asked)) for is_asked in asked]
 
 
-def _distinct_kernels(network: EncodedNetwork, doubt: Doubt) -> _Kernels:
-    columns, names = own_columns(network.tokens), np.array(network.operators)
-    found: _Kernels = {}
-    for name in sorted(set(network.operators)):
-        rows = np.flatnonzero(names == name)
-        rounded = np.round(_ROUNDING * columns[rows]).astype(np.int16)
+class _Kernels:
+    """The distinct kernels of one operator in all candidates, and how far each is settled by the picks so far."""
+
+    def __init__(self, columns: NDArray[np.float32], doubt: NDArray[np.float64], reach: float) -> None:
+        """``columns`` [kernels, columns] and ``doubt`` [kernels] have every kernel of every candidate."""
+        rounded = np.round(_ROUNDING * columns).astype(np.int16)
         _, first, kind = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
-        found[name] = columns[rows[first]], np.bincount(kind.ravel(), doubt.kernels[rows]).astype(np.float64)
-    return found
+        self.kind = kind.reshape(-1)  # of each of them, its distinct kernel
+        own: NDArray[np.float64] = columns[first].astype(np.float64)
+        self._points = ((own - own.mean(axis=0)) @ whitening(own) / reach).astype(np.float32)
+        self._squares = np.einsum("ij,ij->i", self._points, self._points)
+        self._doubt = np.bincount(self.kind, doubt).astype(np.float32)
+        self._settled = np.zeros(len(own), np.float32)
+
+    def gain(self, rows: NDArray[np.intp]) -> float:
+        """How much more doubt measuring the kernels ``rows`` would settle."""
+        return float(self._doubt @ np.maximum(self._by(rows) - self._settled, 0.0))
+
+    def settle(self, rows: NDArray[np.intp]) -> None:
+        """Count the kernels ``rows`` as measured."""
+        np.maximum(self._settled, self._by(rows), out=self._settled)
+
+    def _by(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """How far the kernels ``rows`` settle each of all, [kernels]."""
+        points = self._points[rows]
+        square = self._squares[None] - 2 * points @ self._points.T + self._squares[rows][:, None]
+        nearest: NDArray[np.float32] = np.exp(-np.maximum(square.min(axis=0), 0.0))
+        return nearest
 
 
-def _fit_spaces(networks: Sequence[_Kernels]) -> dict[str, _Space]:
-    columns: dict[str, list[NDArray[np.float32]]] = {}
-    for kernels in networks:
-        for name, (values, _) in kernels.items():
-            columns.setdefault(name, []).append(values)
-    spaces = {}
-    for name, parts in columns.items():
-        own: NDArray[np.float64] = np.concatenate(parts).astype(np.float64)
-        spaces[name] = own.mean(axis=0).astype(np.float32), whitening(own).astype(np.float32)
-    return spaces
+def _distinct_kernels(
+    candidates: Sequence[EncodedNetwork], doubts: Sequence[Doubt], weights: Sequence[float], reach: float
+) -> tuple[dict[str, _Kernels], list[dict[str, NDArray[np.intp]]]]:
+    """The kernels by operator, and of each candidate which of them it has."""
+    names = np.array([name for network in candidates for name in network.operators])
+    owner = np.repeat(np.arange(len(candidates)), [len(network.operators) for network in candidates])
+    columns = np.concatenate([own_columns(network.tokens) for network in candidates])
+    doubt = np.concatenate([weight * doubt.kernels for weight, doubt in zip(weights, doubts, strict=True)])
+    kernels: dict[str, _Kernels] = {}
+    members: list[dict[str, NDArray[np.intp]]] = [{} for _ in candidates]
+    for name in sorted(set(names.tolist())):
+        rows = np.flatnonzero(names == name)
+        kernels[name] = _Kernels(columns[rows], doubt[rows], reach)
+        for index in np.unique(owner[rows]).tolist():
+            members[index][name] = np.unique(kernels[name].kind[owner[rows] == index])
+    return kernels, members
