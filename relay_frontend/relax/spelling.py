@@ -8,6 +8,7 @@ What is written so is spelt as that:
     Gemm of a transposed weight                            Gemm; weights can be stored either way round
     ReduceMean over all of the image, axes kept            GlobalAveragePool
     MaxPool that rounds up, or pads more than it reads     MaxPool that rounds down, padded as far as it reads
+    numbers with all their digits                          numbers with six, which is what Relay's text has
 """
 
 from dataclasses import replace
@@ -32,7 +33,14 @@ class UnifySpellingPass:
         origins: list[tuple[int, ...]] = [(index,) for index in range(len(graph.nodes))]
         for rule in _RULES:
             graph, origins = apply_rule(rule, graph, origins)
-        return drop_unread(graph)
+        return drop_unread(replace(graph, nodes=tuple(map(_with_six_digits, graph.nodes))))
+
+
+def _with_six_digits(node: OpNode) -> OpNode:
+    rounded = tuple(
+        (name, float(f"{value:.6g}") if isinstance(value, float) else value) for name, value in node.attributes
+    )
+    return node if rounded == node.attributes else replace(node, attributes=rounded)
 
 
 def _spell_view(view: View, index: int) -> Match | None:
