@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--active",
         type=Path,
         metavar="DIR",
-        help="of a pool of candidates, measure the --count that settle most of what this artifact's members disagree about",
+        help="of many candidates, measure the --count that settle most of what this artifact's members disagree about",
     )
     parser.add_argument(
         "--pool",
