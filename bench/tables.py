@@ -187,13 +187,41 @@ def _active() -> str:
     return _markdown(["networks measured", *(f"{strategy}, {judged}" for judged, strategy in columns)], rows)
 
 
+def _adapt() -> str:
+    """A new profile from few networks: error of each way, by count of networks."""
+    summary = _read("adapt")["summary"]
+    methods = ("adapted", "one factor", "from scratch")
+    rows = []
+    for profile, counts in summary.items():
+        for count, found in counts.items():
+            cells = [f"{found[method]['mape_mean']:.1f} ± {found[method]['mape_std']:.1f} %" for method in methods]
+            adapted = found["adapted"]
+            inside = [f"{adapted['acc_10']:.0f} %", f"{adapted['coverage']:.0f} %", f"{adapted['interval_factor']:.2f}"]
+            rows.append([profile, count, *cells, *inside])
+    header = ["profile", "networks", *methods, "adapted: within 10 %", "covered", "interval: a factor of"]
+    return _markdown(header, rows)
+
+
+def _one_trunk() -> str:
+    """One model for all profiles against one a profile, by profile."""
+    summary = _read("one_trunk")["summary"]
+    variants = list(next(iter(summary.values())))
+    rows = [
+        [profile, *(f"{found[variant]['mape_mean']:.2f} ± {found[variant]['mape_std']:.2f} %" for variant in variants)]
+        for profile, found in summary.items()
+    ]
+    return _markdown(["profile", *variants], rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy": _accuracy,
     "active": _active,
+    "adapt": _adapt,
     "breakdown": _breakdown,
     "certainty": _certainty,
     "light": _light,
     "noise_floor": _noise_floor,
+    "one_trunk": _one_trunk,
     "planners": _planners,
     "planners_openvino": partial(_planners, "planners_openvino"),
     "speed": _speed,
