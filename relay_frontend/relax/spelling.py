@@ -8,6 +8,7 @@ What is written so is spelt as that:
     Gemm of a transposed weight                            Gemm; weights can be stored either way round
     ReduceMean over all of the image, axes kept            GlobalAveragePool
     MaxPool that rounds up, or pads more than it reads     MaxPool that rounds down, padded as far as it reads
+    Add, Mul, Max, Min of a constant and a value           of the value and the constant
     numbers with all their digits                          numbers with six, which is what Relay's text has
 """
 
@@ -19,6 +20,7 @@ from relay_frontend.relax.rewrite import Match, Rule, View, apply_rule, drop_unr
 
 __all__ = ["UnifySpellingPass"]
 
+_COMMUTATIVE = {"Add", "Max", "Min", "Mul"}
 _VIEWS = {"Flatten", "Squeeze", "Unsqueeze"}
 
 
@@ -49,6 +51,16 @@ def _spell_view(view: View, index: int) -> Match | None:
         return None
     attributes = (("shape", node.outputs[0].shape),)
     return Match((index,), OpNode("Reshape", node.inputs[:1], node.outputs, attributes, node.name))
+
+
+def _spell_order(view: View, index: int) -> Match | None:
+    node = view.graph.nodes[index]
+    if node.op not in _COMMUTATIVE or len(node.inputs) != 2:
+        return None
+    first, second = node.inputs
+    if first.source != PARAMETER or second.source == PARAMETER:
+        return None
+    return Match((index,), replace(node, inputs=(second, first)))
 
 
 def _spell_product(view: View, index: int) -> Match | None:
@@ -96,4 +108,6 @@ def _ints(value: object) -> tuple[int, ...]:
     return tuple(int(item) for item in value) if isinstance(value, tuple) else ()
 
 
-_RULES: tuple[Rule, ...] = (_spell_view, join_gemm, _spell_product, _spell_gemm, join_global_pool, _spell_max_pool)
+_RULES: tuple[Rule, ...] = (
+    _spell_view, _spell_order, join_gemm, _spell_product, _spell_gemm, join_global_pool, _spell_max_pool,
+)  # fmt: skip

@@ -113,6 +113,7 @@ def _join_gate(view: View, index: int) -> Match | None:
 
 
 _RULES: tuple[Rule, ...] = (
+    _join_flat_product,  # first, since the reshapes around a product may join those beside them
     _join_views, _join_transposes, _join_last_bias, _join_flat_product,
     # Relay has an operator of its own for the mean of an image, so that a reduction is meant as one.
     *(rule for rule in RULES if rule is not join_global_pool),
