@@ -69,13 +69,12 @@ def _without_weights(content: mmap.mmap, path: Path) -> str:
     )
 
 
-def parse_module(text: str, what: str, limits: Limits) -> FileObject:
+def parse_module(text: str, what: str) -> FileObject:
     """The module that a file holds.
 
     Args:
         text: of the file.
         what: the file's name, for messages.
-        limits: how much it may ask for.
 
     Raises:
         ModelFileError: no JSON, truncated, or JSON of something else.

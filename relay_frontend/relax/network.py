@@ -80,8 +80,10 @@ def read_relax_json(
         ModelFileError: missing, truncated, or not the JSON of a module.
         FrontendError: whatever else from_relax raises.
     """
-    module = parse_module(read_text(path, limits), str(path), limits)
+    text = read_text(path, limits)
     try:
+        module = parse_module(text, str(path))
+        del text
         return from_relax(module, name=path.stem, shapes=shapes, limits=limits)
     except FrontendError:
         raise

@@ -130,7 +130,7 @@ def recover(segment: Segment) -> Recovered:
     """
     name = segment.name or _name_by_blocks(segment)
     if name in _PLAIN:
-        return Recovered(_PLAIN[name], segment.inputs)
+        return Recovered(_PLAIN[name], _ordered(segment, name))
     if name in _BINARY:
         return Recovered(_BINARY[name], _operands(segment))
     if name in _WITH_LITERALS:

@@ -1,7 +1,7 @@
 """A PrimFunc as the stages that it is made of: blocks of loops that each compute one buffer.
 
 Only what LegalizeOps, FuseOps and FuseTIR write is taken apart: one root block, and under it loop nests with one block
-each that stores to buffers. What has been scheduled is no longer that, and is refused.
+each that stores to buffers. Loops may have been split and bound to threads, as long as the blocks are still those.
 """
 
 import re
