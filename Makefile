@@ -8,7 +8,10 @@ STAMP := $(VENV)/.installed
 PACKAGES := relay_frontend hardware_profiles tvm_narcost
 CHECKED := $(PACKAGES) $(wildcard bench) tests
 
-.PHONY: help setup demo test check format bench docs wheel clean
+# One module of tests/fuzz a reader.
+FUZZ_TARGETS := $(subst /,.,$(basename $(wildcard tests/fuzz/fuzz_*.py)))
+
+.PHONY: help setup demo test check format fuzz bench docs wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,6 +40,10 @@ check: $(STAMP)  ## formatting, lint, types, layers
 format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
+
+fuzz: $(STAMP)  ## fuzz each reader for FUZZ_SECONDS, 60 by default
+	$(PIP) atheris
+	@for target in $(FUZZ_TARGETS); do echo "$$target"; $(BIN)/python -m $$target || exit 1; done
 
 bench: $(STAMP)  ## speed of reading, tokens and prediction, into bench/results
 	$(BIN)/python -m bench

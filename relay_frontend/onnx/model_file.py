@@ -1,6 +1,7 @@
 """From a file to a graph: existence, size, format and what parsing would take are checked before anything is parsed."""
 
 import mmap
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,9 +52,12 @@ def load_model(path: Path, *, limits: Limits = DEFAULT_LIMITS, weights: bool = T
     clock = limits.start_clock()
     with _open(path, limits) as content:
         if len(content) <= UNCOUNTED_BYTES:
-            return _parse(content[:], path)
-        stripped = strip_weights(content, str(path), limits, clock)
-        return _parse(content[:] if weights else stripped, path)
+            model = _parse(content[:], path)
+        else:
+            stripped = strip_weights(content, str(path), limits, clock)
+            model = _parse(content[:] if weights else stripped, path)
+    _check_links(model, path)
+    return model
 
 
 def _parse(content: bytes, path: Path) -> onnx.ModelProto:
@@ -66,6 +70,25 @@ def _parse(content: bytes, path: Path) -> onnx.ModelProto:
     if not model.HasField("graph"):
         raise ModelFileError(f"{path} holds no graph, expected an ONNX model: is it truncated, or another format?")
     return model
+
+
+def _check_links(model: onnx.ModelProto, path: Path) -> None:
+    """Check that data beside the file is no link out of the folder; the file itself may be one, data beside it too."""
+    locations = {
+        entry.value
+        for tensor in model.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    folders = {os.path.realpath(path.parent), os.path.dirname(os.path.realpath(path))} if locations else set()
+    for location in locations:
+        target = os.path.realpath(path.parent / location.replace("\0", ""))
+        if not any(os.path.commonpath([folder, target]) == folder for folder in folders):
+            raise ModelFileError(
+                f"{path} has weights at {location[:200]!r}, which is outside of its folder, expected a path within: do "
+                "not use this file where its weights are loaded"
+            )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from relay_frontend.onnx.source import (
     MAX_KNOWN_ELEMENTS,
     Array,
     SourceNode,
+    check_location,
     check_text,
     decode_tensor,
     tensor_type,
@@ -110,7 +111,10 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
 
 def _stored_types(graph: onnx.GraphProto, limits: Limits) -> dict[str, TensorType]:
     """Types of the initializers, by their own names."""
-    found = {tensor.name: tensor_type(tensor, f"initializer {tensor.name!r}", limits) for tensor in graph.initializer}
+    found = {}
+    for tensor in graph.initializer:
+        found[tensor.name] = tensor_type(tensor, f"initializer {tensor.name!r}", limits)
+        check_location(tensor, f"initializer {tensor.name!r}")
     for sparse in graph.sparse_initializer:
         kind = tensor_type(sparse.values, f"initializer {sparse.values.name!r}", limits)
         shape = tuple(sparse.dims)
@@ -316,6 +320,7 @@ class _Reader:
             return False
         if op == "ConstantOfShape":
             kind, filled = filled_type(node, self._needed(node, 0))
+            self.limits.check_shape(kind.shape, node.label)
             self.constants[node.outputs[0]] = self.types[node.outputs[0]] = kind
             self.values[node.outputs[0]] = filled
             return True
@@ -341,6 +346,7 @@ class _Reader:
         """Constants of which only the type is known: weights that are reshaped, scaled, transposed ..."""
         known = {slot: self._needed(node, slot) for slot in self._value_inputs(node)}
         for name, kind in zip(node.outputs, self._output_types(node, known), strict=True):
+            self.limits.check_shape(kind.shape, f"{name!r} of {node.label}")
             if name:
                 self.constants[name] = self.types[name] = kind
                 self.values[name] = None
@@ -417,6 +423,7 @@ class _Reader:
         index = len(self.nodes)
         self.nodes.append(OpNode(op, edges, tuple(kinds), tuple(sorted(attributes.items())), node.name))
         for slot, (name, kind) in enumerate(zip(node.outputs, kinds, strict=True)):
+            self.limits.check_shape(kind.shape, name)
             if name:
                 self.types[name] = kind
                 self.edges[name] = Edge(index, slot)

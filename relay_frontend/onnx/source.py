@@ -18,6 +18,7 @@ __all__ = [
     "MAX_KNOWN_ELEMENTS",
     "Array",
     "SourceNode",
+    "check_location",
     "check_text",
     "decode_node",
     "decode_tensor",
@@ -116,6 +117,21 @@ def tensor_type(tensor: onnx.TensorProto, what: str, limits: Limits = DEFAULT_LI
     shape = tuple(tensor.dims)
     limits.check_shape(shape, what)
     return TensorType(shape, dtype_name(tensor.data_type, what))
+
+
+def check_location(tensor: onnx.TensorProto, what: str) -> None:
+    """Check that data outside of the file would be in the model's folder; it is not read, but a runtime would.
+
+    Raises:
+        ModelFileError: it would be elsewhere.
+    """
+    for entry in tensor.external_data if tensor.data_location == _EXTERNAL else ():
+        place = entry.value.replace("\\", "/")
+        if entry.key == "location" and (place[:1] == "/" or place[1:2] == ":" or ".." in place.split("/")):
+            raise ModelFileError(
+                f"{what} has its data at {entry.value[:200]!r}, expected a path within the model's folder: do not use "
+                "this file where its weights are loaded"
+            )
 
 
 def decode_tensor(tensor: onnx.TensorProto, what: str) -> Array:
