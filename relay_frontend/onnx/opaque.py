@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import onnx
+
 from relay_frontend.errors import InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import AttributeValue, TensorType
 from relay_frontend.onnx.folding import FOLDABLE
@@ -68,13 +70,18 @@ def foreign_types(
 
 
 def foreign_attributes(node: SourceNode) -> dict[str, AttributeValue]:
-    """The attributes as they stand; a tensor as its type and a digest, so that two that differ are told apart."""
+    """The attributes as they stand; tensors and graphs as digests, so that two that differ are told apart."""
     found = dict(node.attributes)
     for name, tensor in node.tensors.items():
         kind = tensor_type(tensor, f"attribute {name!r} of {node.label}")
-        digest = hashlib.sha256(tensor.SerializeToString(deterministic=True)).hexdigest()[:16]
-        found[name] = f"{kind.dtype}{list(kind.shape)} {digest}"
+        found[name] = f"{kind.dtype}{list(kind.shape)} {_digest(tensor)}"
+    for name, graph in node.graphs.items():
+        found[name] = f"graph of {len(graph.node)} operators {_digest(graph)}"
     return found
+
+
+def _digest(proto: onnx.TensorProto | onnx.GraphProto) -> str:
+    return hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()[:16]
 
 
 def _has_schema(node: SourceNode) -> bool:

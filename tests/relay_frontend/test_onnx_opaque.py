@@ -126,6 +126,23 @@ def test_attributes_that_are_tensors_tell_operators_apart() -> None:
     assert one.structural_hash() == same.structural_hash() != other.structural_hash()
 
 
+def test_attributes_that_are_graphs_tell_operators_apart() -> None:
+    def with_change_of_scores(op: str) -> OpGraph:
+        shape = "[2, 3, 4, 6]"
+        built = model(
+            """net (float[2, 3, 4, 8] q, float[2, 3, 6, 8] k, float[2, 3, 6, 8] v) => (float[2, 3, 4, 8] y) {
+                y = ai.onnx.preview.FlexAttention(q, k, v)
+            }"""
+        )
+        change = parser.parse_graph(f"change (float{shape} s) => (float{shape} t) {{ t = {op}(s) }}")
+        built.graph.node[0].attribute.append(helper.make_attribute("score_mod", change))
+        return from_onnx(built)
+
+    one, same, other = with_change_of_scores("Tanh"), with_change_of_scores("Tanh"), with_change_of_scores("Abs")
+    assert one.nodes[0].op == "FlexAttention"
+    assert one.structural_hash() == same.structural_hash() != other.structural_hash()
+
+
 def test_an_output_that_nobody_reads_needs_no_type() -> None:
     graph = read("net (float[2] x) => (float[3] z) { z, debug = example.com.Splat(x) }")
 
