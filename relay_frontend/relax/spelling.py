@@ -8,6 +8,7 @@ What is written so is spelt as that:
     Gemm of a transposed weight                            Gemm; weights can be stored either way round
     ReduceMean over all of the image, axes kept            GlobalAveragePool
     MaxPool that rounds up, or pads more than it reads     MaxPool that rounds down, padded as far as it reads
+    Gather by a constant of int32                          by one of int64
     Add, Mul, Max, Min of a constant and a value           of the value and the constant
     numbers with all their digits                          numbers with six, which is what Relay's text has
 """
@@ -63,6 +64,17 @@ def _spell_order(view: View, index: int) -> Match | None:
     return Match((index,), replace(node, inputs=(second, first)))
 
 
+def _spell_index(view: View, index: int) -> Match | None:
+    node = view.graph.nodes[index]
+    if node.op != "Gather" or len(node.inputs) != 2 or node.inputs[1].source != PARAMETER:
+        return None
+    name, kind = view.parameters[node.inputs[1].slot]
+    if kind.dtype != "int32":
+        return None
+    edge = view.add_parameter(name, replace(kind, dtype="int64"))
+    return Match((index,), replace(node, inputs=(node.inputs[0], edge)))
+
+
 def _spell_product(view: View, index: int) -> Match | None:
     node = view.graph.nodes[index]
     if node.op != "MatMul" or node.inputs[1].source != PARAMETER:
@@ -109,5 +121,5 @@ def _ints(value: object) -> tuple[int, ...]:
 
 
 _RULES: tuple[Rule, ...] = (
-    _spell_view, _spell_order, join_gemm, _spell_product, _spell_gemm, join_global_pool, _spell_max_pool,
+    _spell_view, _spell_order, _spell_index, join_gemm, _spell_product, _spell_gemm, join_global_pool, _spell_max_pool,
 )  # fmt: skip

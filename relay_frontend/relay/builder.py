@@ -95,7 +95,7 @@ class _Builder:
     scalars: dict[int, float] = field(default_factory=dict)
     values: dict[int, tuple[int | float, ...]] = field(default_factory=dict)
     blocked: dict[Edge, tuple[TensorType, Layout]] = field(default_factory=dict)
-    constants: dict[int, Edge] = field(default_factory=dict)  # by identity of the expression
+    constants: dict[object, Edge] = field(default_factory=dict)  # by value, or by identity of the expression
     kernel_of: list[int | None] = field(default_factory=list)
     launches: int = 0
     steps: int = 0
@@ -213,15 +213,17 @@ class _Builder:
         self.limits.check_nodes(self.steps // 8, "the module, with functions inlined,")
 
     def _constant(self, expression: Expression) -> Edge:
-        edge = self.constants.get(id(expression))
+        held = cast("Constant", expression.held)
+        # Scalars are literals in Relay, one a use; equal ones are one constant, as in other formats.
+        key = (held.kind.dtype, held.values) if held.values is not None and not held.kind.shape else id(expression)
+        edge = self.constants.get(key)
         if edge is None:
-            held = cast("Constant", expression.held)
             edge = self.add_parameter(expression.name or f"constant_{len(self.parameters)}", _static(held.kind))
             if held.values is not None:
                 self.values[edge.slot] = held.values
                 if len(held.values) == 1:
                     self.scalars[edge.slot] = float(held.values[0])
-            self.constants[id(expression)] = edge
+            self.constants[key] = edge
         return edge
 
     def _call(self, expression: Expression, edges: tuple[Edge, ...], launch: int | None) -> Value:

@@ -25,7 +25,7 @@ from relay_frontend.relay.program import (
     make_tuple,
 )
 
-__all__ = ["constants", "read_program"]
+__all__ = ["Metadata", "read_metadata", "read_program"]
 
 Node = dict[str, Any]
 
@@ -402,18 +402,24 @@ class _Body:
         return name if isinstance(name, str) else ""
 
 
-def constants(document: Document, limits: Limits, name: str = "relay.Constant") -> list[Constant]:
-    """The constants of a text's metadata section: a Map from class names to arrays of nodes.
+Metadata = Mapping[str, list[Constant | dict[str, Plain]]]
+
+
+def read_metadata(document: Document, limits: Limits, clock: Clock) -> Metadata:
+    """A text's metadata section, by class: the constants, and the attributes that it does not print in place.
 
     Raises:
         InvalidGraphError: it is something else.
     """
-    clock = limits.start_clock()
     reader = _Reader(document, limits, clock)
     root = document.nodes[document.root]
     keys = root.get("keys", [])
+    found: dict[str, list[Constant | dict[str, Plain]]] = {}
     for key, value in zip(keys if isinstance(keys, list) else [], children(root, "the metadata"), strict=False):
-        if key == name:
-            nodes = [reader.node(item, "the metadata") for item in children(reader.node(value, "the metadata"), name)]
-            return [document.constant(reader.attributes(node).get("data", ""), limits) for node in nodes]
-    return []
+        items = list(children(reader.node(value, "the metadata"), f"{key} of the metadata"))
+        if key == "relay.Constant":
+            data = [reader.attributes(reader.node(item, "a constant")).get("data", "") for item in items]
+            found[key] = [document.constant(item, limits) for item in data]
+        elif isinstance(key, str) and key.startswith("relay.attrs."):
+            found[key] = [reader.plain_attributes(item) for item in items]
+    return found

@@ -14,8 +14,8 @@ from relay_frontend.plan import FusionPlan
 from relay_frontend.relay.builder import RelayReading, build_graph
 from relay_frontend.relay.document import Buffer, open_bytes, parse_document
 from relay_frontend.relay.joins import normalise_relay
-from relay_frontend.relay.json_reader import constants, read_program
-from relay_frontend.relay.program import Constant, Program
+from relay_frontend.relay.json_reader import Metadata, read_metadata, read_program
+from relay_frontend.relay.program import Program
 from relay_frontend.relay.text_reader import read_text_program
 
 __all__ = ["RelayNetwork", "from_relay", "read_relay_json", "read_relay_text"]
@@ -145,10 +145,11 @@ def _program_of(buffer: Buffer, what: str, limits: Limits, clock: Clock) -> Prog
     return program
 
 
-def _metadata(buffer: Buffer, place: int, what: str, limits: Limits, clock: Clock) -> list[Constant]:
+def _metadata(buffer: Buffer, place: int, what: str, limits: Limits, clock: Clock) -> Metadata:
     if place < 0:
-        return []
-    return constants(parse_document(buffer, f"the metadata of {what}", clock, start=place + len(_METADATA)), limits)
+        return {}
+    document = parse_document(buffer, f"the metadata of {what}", clock, start=place + len(_METADATA))
+    return read_metadata(document, limits, clock)
 
 
 def _network(

@@ -17,6 +17,7 @@ from lark.exceptions import LarkError, UnexpectedCharacters, UnexpectedInput, Un
 
 from relay_frontend.errors import FrontendError, InvalidGraphError, ModelFileError
 from relay_frontend.limits import Clock, Limits
+from relay_frontend.relay.json_reader import Metadata
 from relay_frontend.relay.program import (
     Constant,
     Expression,
@@ -37,12 +38,12 @@ _PLACE = re.compile(r"(?:@@\S*)?:\d+:\d+$")
 _NUMBER = re.compile(r"(-?(?:inf|nan|[\d.]+(?:e[+-]?\d+)?))([fiu]?)(\d*)")
 
 
-def read_text_program(text: str, constants: list[Constant], limits: Limits, clock: Clock, what: str) -> Program:
+def read_text_program(text: str, section: Metadata, limits: Limits, clock: Clock, what: str) -> Program:
     """Every function of a module; a lone ``fn`` is ``main``.
 
     Args:
         text: of the module, without its metadata section.
-        constants: of the metadata section; empty without one.
+        section: the metadata section; empty without one.
         limits: how much it may ask for.
         clock: time for the whole file.
         what: its name, for messages.
@@ -51,7 +52,7 @@ def read_text_program(text: str, constants: list[Constant], limits: Limits, cloc
         ModelFileError: it is no Relay text, or truncated.
         FrontendError: what it says is wrong, or too much.
     """
-    reader = _Reader(constants, limits, clock)
+    reader = _Reader(section, limits, clock)
     try:
         _parser(_Adapter(reader), "module", {"COMMENT": reader.comment}).parse(text)
     except UnexpectedInput as error:
@@ -101,7 +102,7 @@ class _Scope:
 class _Reader:
     """What has been read so far; the rules of the grammar end up here."""
 
-    constants: list[Constant]
+    section: Metadata
     limits: Limits
     clock: Clock
     functions: dict[str, Function] = field(default_factory=dict)
@@ -313,21 +314,23 @@ class _Adapter(_Types):
             held = Constant(OpenType((), dtype), (value,))
         return self._reader.add(Expression("constant", kind=held.kind, held=held))
 
-    def metadata(self, kind: Token, index: Token) -> int:
-        reader = self._reader
+    def metadata(self, kind: Token, index: Token) -> "int | dict[str, Plain]":
+        """A constant, or the attributes of the call that it stands in."""
+        reader, listed = self._reader, self._reader.section.get(str(kind), [])
         said, name = reader.take_said()
         place = _number(index)[0]
-        if kind != "relay.Constant":
-            raise InvalidGraphError(f"meta[{kind}] is used as a value, expected meta[relay.Constant]")
-        if reader.constants and not (isinstance(place, int) and 0 <= place < len(reader.constants)):
-            raise InvalidGraphError(f"meta[{kind}][{index}] is read, expected one of {len(reader.constants)}")
-        if not reader.constants and not isinstance(said, OpenType):
+        if isinstance(place, int) and 0 <= place < len(listed):
+            held = listed[place]
+        elif kind == "relay.Constant" and isinstance(said, OpenType) and not listed:
+            held = Constant(said)
+        else:
             raise ModelFileError(
-                f"meta[{kind}][{index}] has no type, expected a metadata section or a comment that says it: print the "
-                "module with astext(show_meta_data=True)"
+                f"meta[{kind}][{index}] is read, expected one of {len(listed)} in a metadata section, or a comment "
+                "with its type: print the module with astext(show_meta_data=True)"
             )
-        held = reader.constants[int(place)] if reader.constants else Constant(said)  # type: ignore[arg-type]
-        return reader.add(Expression("constant", kind=held.kind, held=held, name=name))
+        if isinstance(held, Constant):
+            return reader.add(Expression("constant", kind=held.kind, held=held, name=name))
+        return held
 
     def tuple(self, *places: int) -> int:
         kind, name = self._reader.take_said()
@@ -336,13 +339,13 @@ class _Adapter(_Types):
     def attribute(self, name: Token, value: Plain) -> _Attribute:
         return _Attribute(str(name), value)
 
-    def operator(self, name: Token, *arguments: "int | _Attribute") -> int:
+    def operator(self, name: Token, *arguments: "int | _Attribute | dict[str, Plain]") -> int:
         operands, attributes = _apart(arguments)
         kind, span = self._reader.take_said()
         self._reader.count_call()
         return self._reader.add(Expression("call", operands, str(name), attributes, kind, name=span))
 
-    def invocation(self, callee: int, *arguments: "int | _Attribute") -> int:
+    def invocation(self, callee: int, *arguments: "int | _Attribute | dict[str, Plain]") -> int:
         operands, _ = _apart(arguments)
         kind, span = self._reader.take_said()
         self._reader.count_call()
@@ -357,9 +360,18 @@ def _last_place(parts: tuple[Any, ...]) -> int:
     return place
 
 
-def _apart(arguments: tuple[int | _Attribute, ...]) -> tuple[tuple[int, ...], dict[str, Plain]]:
-    operands = tuple(item for item in arguments if not isinstance(item, _Attribute))
-    return operands, {item.name: item.value for item in arguments if isinstance(item, _Attribute)}
+def _apart(arguments: "tuple[int | _Attribute | dict[str, Plain], ...]") -> tuple[tuple[int, ...], dict[str, Plain]]:
+    """The operands, and the attributes: named one by one, or all together from the metadata section."""
+    operands: list[int] = []
+    attributes: dict[str, Plain] = {}
+    for item in arguments:
+        if isinstance(item, _Attribute):
+            attributes[item.name] = item.value
+        elif isinstance(item, dict):
+            attributes.update(item)
+        else:
+            operands.append(item)
+    return tuple(operands), attributes
 
 
 def _number(token: str) -> tuple[int | float, str]:
