@@ -151,7 +151,9 @@ def slice_literals(segment: Segment) -> tuple[tuple[int, ...], ...]:
         if set(factors) != {want}:
             raise UnrecoverableError("an index that is no slice")
         step, count = factors[want], segment.output_types[0].shape[place]
-        windows.append((place, start, start + step * (count - 1) + (1 if step > 0 else -1), step))
+        # Of the ends that take as many, the one that most are written with: whole steps, as far as the data goes.
+        end = min(start + step * count, segment.input_types[0].shape[place]) if step > 0 else start + step * count
+        windows.append((place, start, end, step))
     return tuple(zip(*windows, strict=True))
 
 

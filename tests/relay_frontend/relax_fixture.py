@@ -5,14 +5,16 @@ and ``kernels.json`` (FuseTIR) with the TVM that is installed. The files in ``re
 0.27.0.post1, and ``kernels_0_26.json`` that of 0.26.0, which writes other names for many objects.
 """
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["FOLDER", "STAGES", "network"]
+__all__ = ["FOLDER", "STAGES", "cut_text", "network", "symbolic_text"]
 
 FOLDER = Path(__file__).parent / "relax_files"
 STAGES = ("high", "legal", "fused", "kernels")
@@ -45,6 +47,55 @@ def network() -> onnx.ModelProto:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return onnx.shape_inference.infer_shapes(model)
+
+
+def symbolic_text() -> str:
+    """A file of one call: relu of (n, 8) to (n, 8)."""
+    nodes: list[dict[str, Any]] = [{"type": "None"}]
+
+    def add(kind: str, data: Any) -> int:
+        nodes.append({"type": kind, "data": data})
+        return len(nodes) - 1
+
+    def thing(kind: str, **fields: Any) -> int:
+        return add(kind, fields)
+
+    long, single = thing("ir.PrimType", dtype="int64"), thing("ir.PrimType", dtype="float32")
+    n = thing("ir.Var", ty=long, name=add("ffi.String", "n"))
+    eight = thing("ir.IntImm", ty=long, value=add("int", 8))
+    shape = thing("relax.expr.ShapeExpr", values=add("ffi.Array", [n, eight]))
+    tensor = thing("relax.TensorType", shape=shape, dtype=single, ndim=2)
+    x = thing("ir.Var", ty=tensor, name=add("ffi.String", "x"))
+    y = thing("relax.expr.DataflowVar", ty=tensor, name=add("ffi.String", "y"))
+    call = thing("ir.Call", ty=tensor, op=add("ir.Op", "relax.nn.relu"), args=add("ffi.Array", [x]), attrs=0)
+    binding = thing("relax.expr.VarBinding", var=y, value=call)
+    block = thing("relax.expr.DataflowBlock", bindings=add("ffi.Array", [binding]))
+    body = thing("relax.expr.SeqExpr", blocks=add("ffi.Array", [block]), body=y)
+    function = thing("relax.expr.Function", params=add("ffi.Array", [x]), body=body, attrs=0)
+    main = thing("ir.GlobalVar", name_hint=add("ffi.String", "main"))
+    root = thing("ir.IRModule", functions=add("ffi.Map", [main, function]))
+    return json.dumps({"root_index": root, "nodes": nodes, "metadata": {"tvm_version": "0.27.0"}})
+
+
+def cut_text(name: str, *kept: str) -> str:
+    """A fixture with no functions but ``main`` and these; nodes that are not needed any more are left empty."""
+    document = json.loads((FOLDER / f"{name}.json").read_text())
+    nodes = document["nodes"]
+    functions = nodes[nodes[document["root_index"]]["data"]["functions"]]
+    pairs = list(zip(functions["data"][::2], functions["data"][1::2], strict=True))
+    names = {place: nodes[nodes[place]["data"]["name_hint"]]["data"] for place, _ in pairs}
+    functions["data"] = [place for pair in pairs if names[pair[0]] in ("main", *kept) for place in pair]
+    needed: set[int] = set()
+    waiting = [document["root_index"]]
+    while waiting:
+        place = waiting.pop()
+        if place not in needed:
+            needed.add(place)
+            data = nodes[place].get("data")
+            values = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+            waiting += [value for value in values if type(value) is int and 0 <= value < place]
+    document["nodes"] = [node if place in needed else {} for place, node in enumerate(nodes)]
+    return json.dumps(document, separators=(",", ":"))
 
 
 def main(folder: Path) -> None:

@@ -15,7 +15,7 @@ from relay_frontend.passes import canonicalize
 from relay_frontend.relax import read_relax_json
 from relay_frontend.relax.document import read_text
 from relay_frontend.relax.spelling import UnifySpellingPass
-from tests.relay_frontend.relax_fixture import FOLDER, STAGES, network
+from tests.relay_frontend.relax_fixture import FOLDER, STAGES, network, symbolic_text
 
 FILES = (*STAGES, "kernels_0_26")
 ONE_KERNEL_EACH = [
@@ -77,32 +77,8 @@ def test_weights_are_left_out_of_the_text(tmp_path: Path) -> None:
 
 
 def symbolic(tmp_path: Path) -> Path:
-    """The high-level module cut to one call: relu of (n, 8) to (n, 8)."""
-    nodes: list[dict[str, Any]] = [{"type": "None"}]
-
-    def add(kind: str, data: Any) -> int:
-        nodes.append({"type": kind, "data": data})
-        return len(nodes) - 1
-
-    def thing(kind: str, **fields: Any) -> int:
-        return add(kind, fields)
-
-    long, single = thing("ir.PrimType", dtype="int64"), thing("ir.PrimType", dtype="float32")
-    n = thing("ir.Var", ty=long, name=add("ffi.String", "n"))
-    eight = thing("ir.IntImm", ty=long, value=add("int", 8))
-    shape = thing("relax.expr.ShapeExpr", values=add("ffi.Array", [n, eight]))
-    tensor = thing("relax.TensorType", shape=shape, dtype=single, ndim=2)
-    x = thing("ir.Var", ty=tensor, name=add("ffi.String", "x"))
-    y = thing("relax.expr.DataflowVar", ty=tensor, name=add("ffi.String", "y"))
-    call = thing("ir.Call", ty=tensor, op=add("ir.Op", "relax.nn.relu"), args=add("ffi.Array", [x]), attrs=0)
-    binding = thing("relax.expr.VarBinding", var=y, value=call)
-    block = thing("relax.expr.DataflowBlock", bindings=add("ffi.Array", [binding]))
-    body = thing("relax.expr.SeqExpr", blocks=add("ffi.Array", [block]), body=y)
-    function = thing("relax.expr.Function", params=add("ffi.Array", [x]), body=body, attrs=0)
-    main = thing("ir.GlobalVar", name_hint=add("ffi.String", "main"))
-    root = thing("ir.IRModule", functions=add("ffi.Map", [main, function]))
     path = tmp_path / "symbolic.json"
-    path.write_text(json.dumps({"root_index": root, "nodes": nodes, "metadata": {"tvm_version": "0.27.0"}}))
+    path.write_text(symbolic_text())
     return path
 
 
