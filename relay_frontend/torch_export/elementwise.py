@@ -99,7 +99,8 @@ def _remainder(call: TorchCall) -> Edge:
     if call.output.dtype in _INTEGERS:
         return call.add("Mod", (left, right), call.output, fmod=0)
     whole = call.add("Floor", (call.add("Div", (left, right), call.output),), call.output)
-    return call.add("Sub", (left, call.add("Mul", (whole, right), call.output)), call.output)
+    again = right if call.has_tensor("other") else call.scalar(call.output.dtype)  # a number is written out each time
+    return call.add("Sub", (left, call.add("Mul", (whole, again), call.output)), call.output)
 
 
 def _power(call: TorchCall) -> Edge:
