@@ -57,7 +57,9 @@ def test_a_pool_that_is_too_small_is_refused(networks: list[Example]) -> None:
 def test_strategies_pick_as_they_say(networks: list[Example]) -> None:
     ensemble = untrained_narformer().ensemble
     shares = [member_doubt(ensemble, network).share for network in networks]
-    assert pick("random", ensemble, networks, 4) == [0, 1, 2, 3]
+    corpus = replace(networks[0], family=CORPUS_FAMILIES[0])
+    assert pick("random", ensemble, [corpus, *networks], 4) == [0, 1, 2, 3]
+    assert pick("networks", ensemble, [corpus, *networks], 4) == [1, 2, 3, 4]
     assert pick("doubt", ensemble, networks, 4) == np.argsort([-share for share in shares], kind="stable")[:4].tolist()
     diverse = pick("active", ensemble, networks, 4)
     assert len(set(diverse)) == 4
