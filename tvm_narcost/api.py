@@ -76,6 +76,7 @@ class NetworkPrediction:
     calibration: float
     kernels: tuple[KernelPrediction, ...]
     graph_hash: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class NetworkPredictor:
             calibration=factor,
             kernels=_breakdown(plan, prediction, factor),
             graph_hash=graph.structural_hash(),
+            notes=graph.notes,
         )
 
     def calibrated(self) -> "NetworkPredictor":

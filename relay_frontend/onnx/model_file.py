@@ -14,6 +14,7 @@ from relay_frontend.errors import ModelFileError
 from relay_frontend.graph import OpGraph
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
 from relay_frontend.onnx.reader import from_onnx
+from relay_frontend.onnx.source import check_text
 from relay_frontend.onnx.wire import UNCOUNTED_BYTES, Buffer, strip_weights
 
 __all__ = ["load_model", "read_onnx"]
@@ -81,6 +82,7 @@ def _check_links(model: onnx.ModelProto, path: Path) -> None:
         for entry in tensor.external_data
         if entry.key == "location"
     }
+    check_text(*locations)
     folders = {os.path.realpath(path.parent), os.path.dirname(os.path.realpath(path))} if locations else set()
     for location in locations:
         target = os.path.realpath(path.parent / location.replace("\0", ""))

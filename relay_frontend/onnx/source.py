@@ -126,6 +126,7 @@ def check_location(tensor: onnx.TensorProto, what: str) -> None:
         ModelFileError: it would be elsewhere.
     """
     for entry in tensor.external_data if tensor.data_location == _EXTERNAL else ():
+        check_text(entry.key, entry.value)
         place = entry.value.replace("\\", "/")
         if entry.key == "location" and (place[:1] == "/" or place[1:2] == ":" or ".." in place.split("/")):
             raise ModelFileError(

@@ -144,6 +144,15 @@ def test_shape_given_twice_is_refused(predictor: FakePredictor, capsys: pytest.C
     assert "--shape given more than once for x" in capsys.readouterr().err
 
 
+def test_what_the_file_leaves_open_is_told(predictor: FakePredictor, capsys: pytest.CaptureFixture[str]) -> None:
+    note = "Loop 'last': how often it runs depends on data; counted 1x"
+    predictor.prediction = dataclasses.replace(PREDICTION, notes=(note,))
+    assert main(["predict", "a.onnx"]) == 0
+    assert f"note: a.onnx: {note}" in capsys.readouterr().out
+    assert main(["predict", "a.onnx", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["notes"] == [note]
+
+
 def test_strict_refuses_what_is_unfamiliar_and_names_every_offender(
     predictor: FakePredictor, capsys: pytest.CaptureFixture[str]
 ) -> None:

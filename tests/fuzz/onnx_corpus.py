@@ -310,6 +310,9 @@ _CASES: dict[str, Callable[[Path], bytes | None]] = {
     "external above": _external("../outside"),
     "external above by a detour": _external("here/../../outside"),
     "external link": _external("weights.bin", link="weights.bin"),
+    "external that is no text": _content(
+        valid_models()[-1].SerializeToString().replace(b"weights.bin", b"weight\xd7.bin")
+    ),
     "external shape": _changed(lambda model: setattr(model.graph.initializer[2], "data_location", 1)),
     # text
     "name that is no text": _content(

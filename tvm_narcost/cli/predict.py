@@ -155,6 +155,7 @@ def _summary(predictions: "list[NetworkPrediction]", measured_ms: list[float | N
         for row, value in zip(rows, measured_ms, strict=True):
             row.insert(2, milliseconds(value))
     notes = [f"note: {prediction.model}: {_doubts(prediction)}" for prediction in predictions if _doubts(prediction)]
+    notes += [f"note: {prediction.model}: {note}" for prediction in predictions for note in prediction.notes]
     return "\n".join([header, "", aligned([columns, *rows]), *notes])
 
 
