@@ -1,5 +1,6 @@
 """PrimFuncs of LegalizeOps, alone and joined by FuseTIR, become the operators that they came from."""
 
+import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 pytest.importorskip("tvm")
 
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from relay_frontend.costs import graph_cost
 from relay_frontend.graph import Edge, OpGraph, TensorType
 from relay_frontend.passes import canonicalize
 from relay_frontend.relax import RelaxNetwork, from_relax
+from relay_frontend.relax.objects import NUMBERS, Document, FileObject
 from relay_frontend.relax.segments import split_fused_name
 from relay_frontend.relax.spelling import UnifySpellingPass
 
@@ -128,6 +131,26 @@ def test_operator_is_the_same_after_legalisation_and_after_fusion(name: str) -> 
     assert unified(legal).structural_hash() == unified(high).structural_hash()
     assert unified(fused).structural_hash() == unified(high).structural_hash()
     assert graph_cost(unified(fused)).flops == graph_cost(unified(high)).flops
+
+
+def test_fields_that_hold_a_number_are_those_of_tvms_reflection() -> None:
+    """A file does not say which ints are numbers and which are nodes; the reader's table must."""
+    document = Document([], plain_int_imm=False)
+    seen = 0
+    waiting = [tvm_ffi.core.Object]
+    while waiting:
+        found = waiting.pop()
+        waiting += found.__subclasses__()
+        info = getattr(found, "__tvm_ffi_type_info__", None)
+        if info is None or not info.type_key.startswith(("relax.attrs.", "relax.TensorType", "relax.ShapeType")):
+            continue
+        for item in info.fields:
+            schema = json.loads(item.metadata["type_schema"]) if item.metadata else {}
+            if item.name in NUMBERS or item.name == "axis":
+                seen += 1
+                node = FileObject(document, 0, info.type_key.rpartition(".")[2], {item.name: 7})
+                assert node.holds_number(item.name) == (schema.get("type") == "int"), (info.type_key, item.name)
+    assert seen > 40
 
 
 def test_what_is_fused_is_one_kernel() -> None:
