@@ -15,7 +15,7 @@ What is written so is spelt as that:
 
 from dataclasses import replace
 
-from relay_frontend.graph import PARAMETER, OpGraph, OpNode, TensorType
+from relay_frontend.graph import PARAMETER, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.relax.passes import join_gemm, join_global_pool
 from relay_frontend.relax.rewrite import Match, Rule, View, apply_rule, drop_unread
 
@@ -71,7 +71,10 @@ def _spell_index(view: View, index: int) -> Match | None:
     name, kind = view.parameters[node.inputs[1].slot]
     if kind.dtype != "int32":
         return None
-    edge = view.add_parameter(name, replace(kind, dtype="int64"))
+    wide = (name, replace(kind, dtype="int64"))
+    first = len(view.graph.parameters)
+    added = view.parameters[first:]  # by this rule, for another reader of the same constant
+    edge = Edge(PARAMETER, first + added.index(wide)) if wide in added else view.add_parameter(*wide)
     return Match((index,), replace(node, inputs=(node.inputs[0], edge)))
 
 

@@ -22,8 +22,8 @@ from relay_frontend.relay.program import MAX_CONSTANT_ELEMENTS, Constant, OpenTy
 
 __all__ = ["MAX_DOCUMENT_BYTES", "Buffer", "Document", "children", "open_bytes", "parse_document"]
 
-MAX_DOCUMENT_BYTES = 2**26  # without the arrays: about 15,000 operators
-_MAX_NODES = 2**20
+MAX_DOCUMENT_BYTES = 2**26  # without the arrays: as many bytes as some 15,000 operators take
+_MAX_NODES = 2**19
 
 Buffer = bytes | mmap.mmap
 
