@@ -20,7 +20,7 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """See the class."""
-        rows = input.reshape(-1, self.in_features)
+        rows = input.reshape(-1, self.in_features).contiguous()  # of other strides oneDNN may only have slow code
         if not self._by_onednn(rows):
             return F.linear(input, self.weight, self.bias)
         missing = padded_rows(len(rows)) - len(rows)

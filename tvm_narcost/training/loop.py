@@ -23,8 +23,6 @@ DEFAULT_CONFIG = NarFormerConfig(
 )  # fmt: skip
 """Position codes are left out and the tokens' mean stands for the network: see the ablations in docs/benchmarks.md."""
 
-_ALIGNED = 8  # kernels: of few lengths, and for each of them oneDNN compiles its products anew
-
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -124,7 +122,7 @@ def _crop(kernels: int, most: int, random: np.random.Generator) -> tuple[int, in
 
 def _collate(crops: Sequence[tuple[Example, int, int]]) -> _Batch:
     longest = max(stop - start for _, start, stop in crops)
-    shape = (len(crops), -(-longest // _ALIGNED) * _ALIGNED)
+    shape = (len(crops), longest)
     tokens = np.zeros((*shape, crops[0][0].tokens.shape[1]), np.float32)
     mask = np.zeros(shape, np.bool_)
     yardstick_us, kernels_us = np.ones(shape, np.float32), np.zeros(shape, np.float32)
