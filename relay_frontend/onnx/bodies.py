@@ -71,6 +71,7 @@ class Bodies:
         if inner:
             protos = list(protos)
             for proto in protos:
+                check_text(*proto.output)
                 for name in proto.output:
                     if name not in scope.names:
                         scope.names[name] = self.fresh(scope.path + name) if name else ""

@@ -188,7 +188,7 @@ def decode_node(
         attributes={},
         tensors={},
     )
-    check_text(node.op, node.name, *node.inputs, *node.outputs)
+    check_text(node.op, node.domain, node.name, *node.inputs, *node.outputs)
     for attribute in proto.attribute:
         name = attribute.name
         check_text(name)

@@ -318,6 +318,12 @@ _CASES: dict[str, Callable[[Path], bytes | None]] = {
     "name that is no text": _content(
         valid_models()[0].SerializeToString().replace(b"Conv", b"C\xffnv").replace(b"MaxPool", b"Max\xfeool")
     ),
+    "domain that is no text": _content(
+        valid_models()[3].SerializeToString().replace(b"example.com", b"example\xffcom")
+    ),
+    "name within a graph that is no text": _content(
+        valid_models()[2].SerializeToString().replace(b"\x12\x01t\x22", b"\x12\x01\xff\x22")
+    ),
     "floats for a name": _content(b"\x3a\x06\x12" + struct.pack("<f", 1.0)),
 }  # fmt: skip
 
