@@ -24,12 +24,13 @@ def test_parameters_are_those_of_torch() -> None:
 @pytest.mark.parametrize(
     ("shape", "leaving", "bias"),
     [
-        ((64, 32), 48, True),
-        ((77, 32), 48, False),  # padded
-        ((3, 70, 32), 48, True),  # batched and padded
-        ((5, 32), 48, True),  # too few rows
-        ((70, 32), 1, True),  # too few outputs
-        ((0, 32), 48, True),
+        ((64, 64), 128, True),
+        ((77, 64), 128, False),  # padded
+        ((3, 70, 64), 128, True),  # batched and padded
+        ((5, 64), 128, True),  # too few rows
+        ((70, 64), 1, True),  # too few outputs
+        ((70, 40), 128, True),  # inputs of an odd width
+        ((0, 64), 128, True),
     ],
 )
 def test_values_and_gradients_agree_to_rounding(shape: tuple[int, ...], leaving: int, bias: bool) -> None:
@@ -47,19 +48,19 @@ def test_values_and_gradients_agree_to_rounding(shape: tuple[int, ...], leaving:
 
 
 def test_a_view_that_is_not_contiguous_is_read_as_it_stands() -> None:
-    expected, got = layers(32, 48)
-    x: Tensor = torch.randn(32, 80).t()
+    expected, got = layers(64, 128)
+    x: Tensor = torch.randn(64, 80).t()
     torch.testing.assert_close(got(x), expected(x), rtol=1e-5, atol=1e-5)
 
 
 def test_double_precision_stays_double() -> None:
-    layer = Linear(32, 48).double()
-    assert layer(torch.randn(64, 32).double()).dtype == torch.float64
+    layer = Linear(64, 128).double()
+    assert layer(torch.randn(64, 64).double()).dtype == torch.float64
 
 
 def test_the_same_input_gives_the_same_bits() -> None:
-    _, layer = layers(32, 48)
-    x = torch.randn(70, 32)
+    _, layer = layers(64, 128)
+    x = torch.randn(70, 64)
     assert torch.equal(layer(x), layer(x.clone()))
 
 

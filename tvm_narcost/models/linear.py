@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 __all__ = ["Linear"]
 
-_FEWEST = 16  # rows, inputs and outputs; a smaller product is not worth a call of oneDNN
+_FEWEST = 16  # rows; a smaller product is not worth a call of oneDNN
+_WIDTHS = 64  # inputs and outputs are a multiple of this; for others oneDNN is no faster, or slow
 _ALIGNED = 64
 _PARTS = 8  # of an octave
 
@@ -30,7 +31,8 @@ class Linear(nn.Linear):
 
     def _by_onednn(self, rows: Tensor) -> bool:
         return (
-            min(len(rows), self.in_features, self.out_features) >= _FEWEST
+            len(rows) >= _FEWEST
+            and self.in_features % _WIDTHS == self.out_features % _WIDTHS == 0
             and rows.dtype == self.weight.dtype == torch.float32
             and rows.device.type == self.weight.device.type == "cpu"
             and torch.backends.mkldnn.is_available()
