@@ -38,6 +38,10 @@ class FusionPlan:
                 f"expected each of the {len(self.graph.nodes)} nodes in exactly one non-empty kernel"
             )
 
+    def __hash__(self) -> int:
+        """Without the graph's nodes: hashing them takes longer than most of what is remembered by plan."""
+        return hash((self.graph.name, self.kernels, self.planner))
+
     def plan_hash(self) -> str:
         """64 hex digits over the graph's structure and the partition; the planner's name takes no part."""
         document = [self.graph.structural_hash(), [list(kernel) for kernel in self.kernels]]

@@ -83,7 +83,7 @@ def is_out_of_distribution(distance: NDArray[np.float64], far_share: float) -> b
 def estimate_networks(
     ensemble: KernelEnsemble, training_kernels: TrainingKernels, networks: Sequence[Encoded]
 ) -> list[Estimate]:
-    """Predict networks; they are padded to the longest of them."""
+    """Predict networks, those of like length together."""
     estimates = []
     for network, logs in zip(networks, ensemble.member_logs([found.tokens for found in networks]), strict=True):
         kernels_us = network.yardstick_us * np.exp(logs.mean(axis=0))

@@ -4,7 +4,7 @@ Transformers see the whole network and err smoothly; trees see one kernel with w
 steps that blocking and cache sizes make. They fail on different families, and their disagreement tells where.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ TREE_COLUMNS = default.WIDTH - default.TOPOLOGY_WIDTH
 CORRECTION_COLUMNS = TREE_COLUMNS + 2
 """A correction sees what the trees see, and what the members make of the kernel: see :func:`correction_rows`."""
 
+_BATCH_TOKENS = 1024  # padding counted; what the widest layer makes of them is about a core's cache
 _YARDSTICK = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIONS)
 _YARDSTICK += default.QUANTITIES.index("roofline_us")  # the token's logarithm of the yardstick
 
@@ -83,11 +84,14 @@ class KernelEnsemble:
 
     def _uncorrected(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
         lengths = [len(values) for values in tokens]
-        batch = pad_tokens(tokens)
-        values, mask = torch.from_numpy(batch.values), torch.from_numpy(batch.mask)
-        with torch.inference_mode():
-            padded = torch.stack([network(values, mask) for network in self.networks]).double().numpy()  # [N, B, T]
-        found = [padded[:, row, :length] for row, length in enumerate(lengths)]
+        found = [np.zeros((len(self.networks), 0))] * len(tokens)
+        for chosen in _batches(lengths):
+            batch = pad_tokens([tokens[index] for index in chosen])
+            values, mask = torch.from_numpy(batch.values), torch.from_numpy(batch.mask)
+            with torch.inference_mode():
+                padded = torch.stack([network(values, mask) for network in self.networks]).double().numpy()  # [N, B, T]
+            for row, index in enumerate(chosen):
+                found[index] = padded[:, row, : lengths[index]]
         if self.trees is None:
             return found
         rows = self.trees.predict(np.concatenate(tokens)[:, :TREE_COLUMNS])
@@ -98,3 +102,15 @@ class KernelEnsemble:
     def members(self) -> int:
         """How many there are, trees counted as one."""
         return len(self.networks) + (self.trees is not None)
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of networks that go together, those of like length, so that little is padded; empty ones in none."""
+    batch: list[int] = []
+    for index in sorted((index for index, length in enumerate(lengths) if length), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[index] > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -21,8 +21,7 @@ from tvm_narcost.models.artifact import read_document, write_whole
 from tvm_narcost.models.trees import BoostedTrees, trees_of_booster
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens import default
-from tvm_narcost.tokens.facts import KernelFacts, kernel_facts
-from tvm_narcost.tokens.roofline import roofline
+from tvm_narcost.tokens.encoded import encode_plan
 
 __all__ = ["KERNEL_SUM_FILE", "KernelSum", "fit_kernel_sum", "fit_trees"]
 
@@ -55,15 +54,10 @@ class KernelSum:
         """See :class:`tvm_narcost.predictor.LatencyModel`; ``graphs`` are not needed."""
         predictions = []
         for plan in plans:
-            kernels_ms = self.kernels_us(kernel_facts(plan), profile) / 1e3
-            predictions.append(Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms))
+            encoded = encode_plan(plan, profile)
+            kernels_ms = encoded.yardstick_us * np.exp(self.log_efficiency(encoded.tokens)) / 1e3
+            predictions.append(Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms.tolist()))
         return predictions
-
-    def kernels_us(self, facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.float64]:
-        """Predicted time of each kernel, microseconds, [kernels]."""
-        logs = self.log_efficiency(default.encode_kernels(facts, profile).values)
-        kernels: NDArray[np.float64] = roofline(facts, profile).yardstick_us * np.exp(logs)
-        return kernels
 
     def log_efficiency(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predicted log(time / yardstick) of kernels given by their ``default`` tokens, [kernels]."""

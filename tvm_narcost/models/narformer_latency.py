@@ -24,8 +24,7 @@ from tvm_narcost.models.training_kernels import COLUMNS, TrainingKernels
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens import default
-from tvm_narcost.tokens.facts import kernel_facts
-from tvm_narcost.tokens.roofline import roofline
+from tvm_narcost.tokens.encoded import EncodedPlan, encode_plan
 
 __all__ = ["NarFormerLatency"]
 
@@ -34,16 +33,6 @@ _KERNELS = "training"  # stands where a member's number stands in the names of t
 _TREES = "trees.json"
 _CORRECTION = "correction.json"
 _MAX_TREES_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class _EncodedPlan:
-    """A plan as :class:`tvm_narcost.models.estimate.Encoded`."""
-
-    operators: tuple[str, ...]
-    tokens: NDArray[np.float32]
-    roofline_us: NDArray[np.float64]
-    yardstick_us: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,11 +47,15 @@ class NarFormerLatency:
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
     ) -> list[Prediction]:
         """See :class:`tvm_narcost.predictor.LatencyModel`; ``graphs`` are not needed."""
-        encoded = [_encode(plan, profile) for plan in plans]
-        estimates = estimate_networks(self.ensemble, self.training_kernels, encoded)
-        return [self._prediction(*found) for found in zip(plans, encoded, estimates, strict=True)]
+        return self.predict_encoded([encode_plan(plan, profile) for plan in plans])
 
-    def _prediction(self, plan: FusionPlan, encoded: _EncodedPlan, estimate: Estimate) -> Prediction:
+    def predict_encoded(self, encoded: Sequence[EncodedPlan]) -> list[Prediction]:
+        """Predict plans that are encoded already; networks of like length are computed together."""
+        estimates = estimate_networks(self.ensemble, self.training_kernels, encoded)
+        return [self._prediction(*found) for found in zip(encoded, estimates, strict=True)]
+
+    def _prediction(self, encoded: EncodedPlan, estimate: Estimate) -> Prediction:
+        plan = encoded.plan
         latency_ms = float(estimate.kernels_us.sum()) / 1e3
         interval = self.facts.interval
         opaque = any(is_opaque(node.op) for node in plan.graph.nodes)  # what it computes, nobody knows
@@ -129,13 +122,6 @@ class NarFormerLatency:
             "trees": ensemble.trees is not None,
             "correction": ensemble.correction is not None,
         }
-
-
-def _encode(plan: FusionPlan, profile: HardwareProfile) -> _EncodedPlan:
-    facts = kernel_facts(plan)
-    bounds = roofline(facts, profile)
-    tokens = default.encode_kernels(facts, profile).values
-    return _EncodedPlan(facts.ops, tokens, bounds.total_us, bounds.yardstick_us)
 
 
 def _training_kernels(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> TrainingKernels:

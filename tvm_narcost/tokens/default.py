@@ -66,9 +66,12 @@ TOPOLOGY_WIDTH = 4 * len(_FREQUENCIES)
 WIDTH = len(OPERATORS) + len(CATEGORIES) + len(ACTIVATIONS) + len(QUANTITIES) + TOPOLOGY_WIDTH
 
 
-def encode_kernels(facts: KernelFacts, profile: HardwareProfile) -> TokenSequence:
-    """Encode every kernel of a plan; float32 [kernels, WIDTH], linear in kernels and edges."""
-    bounds = roofline(facts, profile)
+def encode_kernels(facts: KernelFacts, profile: HardwareProfile, bounds: Roofline | None = None) -> TokenSequence:
+    """Encode every kernel of a plan; float32 [kernels, WIDTH], linear in kernels and edges.
+
+    ``bounds`` are those of :func:`roofline`, where the caller has them already.
+    """
+    bounds = bounds or roofline(facts, profile)
     position = _position_code(np.arange(len(facts)))
     values = np.concatenate(
         [

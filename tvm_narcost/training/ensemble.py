@@ -56,8 +56,5 @@ def kernel_weight(example: Example) -> NDArray[np.float64]:
 
 def ensemble_us(ensemble: KernelEnsemble, examples: Sequence[Example]) -> list[NDArray[np.float64]]:
     """Predicted time of each kernel of each example, microseconds."""
-    predicted = []
-    for example in examples:  # one at a time: a batch would be padded to the longest
-        logs = ensemble.log_efficiency([example.tokens])[0]
-        predicted.append(example.yardstick_us * np.exp(logs))
-    return predicted
+    logs = ensemble.log_efficiency([example.tokens for example in examples])
+    return [example.yardstick_us * np.exp(own) for example, own in zip(examples, logs, strict=True)]

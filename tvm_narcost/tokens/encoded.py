@@ -1,0 +1,45 @@
+"""EncodedPlan: a plan as the models of kernels see it, made once for all of them."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware_profiles import HardwareProfile
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.tokens.default import encode_kernels
+from tvm_narcost.tokens.facts import kernel_facts
+from tvm_narcost.tokens.roofline import roofline
+
+__all__ = ["EncodedPlan", "encode_plan"]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPlan:
+    """A plan with its tokens and bounds on one profile.
+
+    Attributes:
+        plan: what was encoded.
+        operators: of each kernel.
+        tokens: float32 [kernels, default.WIDTH], schema ``default``.
+        roofline_us: float64 [kernels], the bound.
+        yardstick_us: float64 [kernels], what the learned times are a multiple of.
+    """
+
+    plan: FusionPlan
+    operators: tuple[str, ...]
+    tokens: NDArray[np.float32]
+    roofline_us: NDArray[np.float64]
+    yardstick_us: NDArray[np.float64]
+
+
+@functools.lru_cache(maxsize=16)  # NAR-Former and kernel-sum are asked about the same plan
+def encode_plan(plan: FusionPlan, profile: HardwareProfile) -> EncodedPlan:
+    """Encode a plan; linear in nodes and edges."""
+    facts = kernel_facts(plan)
+    bounds = roofline(facts, profile)
+    tokens = encode_kernels(facts, profile, bounds).values
+    for values in (tokens, bounds.total_us):
+        values.setflags(write=False)  # the same arrays are given to whoever asks
+    return EncodedPlan(plan, facts.ops, tokens, bounds.total_us, bounds.yardstick_us)
