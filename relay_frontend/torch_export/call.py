@@ -4,7 +4,7 @@ Attributes go through the ONNX reader's own rules, so that an operator is spelt 
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -72,17 +72,24 @@ class TorchCall:
         outputs: types of the tensors that it makes.
         edges: where each tensor of the program comes from.
         builder: the graph.
+        readers: by name, the values that somebody reads.
     """
 
     call: AtenCall
     outputs: tuple[TensorType, ...]
     edges: Mapping[str, Edge]
     builder: GraphBuilder
+    readers: Collection[str]
 
     @property
     def output(self) -> TensorType:
         """The type of the first result."""
         return self.outputs[0]
+
+    def results_read(self) -> int:
+        """How many results there are up to the last that somebody reads; those behind it are not computed."""
+        read = [slot for slot, name in enumerate(self.call.outputs) if name in self.readers]
+        return max(read, default=0) + 1
 
     def argument(self, name: str, default: Argument = None) -> Argument:
         """An argument as it is; the default where it is missing or None."""

@@ -1,6 +1,7 @@
 """The JSON of an exported program to an :class:`AtenProgram`; nothing in it is taken on trust."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ _DTYPES = {
     10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16", 28: "uint16", 29: "float8e4m3fn", 30: "float8e5m2",
     31: "float8e4m3fnuz", 32: "float8e5m2fnuz", 33: "float8e8m0", 34: "uint32", 35: "uint64",
 }  # fmt: skip
+_SYMBOL = re.compile(r"Symbol\('(\w+)'[^()]*\)")  # torch writes expressions as sympy's constructors
 _NAMED_INFINITY = {"Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -169,7 +171,8 @@ def _extent(entry: object, what: str) -> int | str:
     kind, value = _tagged(entry, what)
     if kind == "as_int":
         return _integer(value, what)
-    return _field(_record(value, what), "expr_str", str, what)[:40]  # type: ignore[no-any-return]
+    text = _field(_record(value, what), "expr_str", str, what)[:400]
+    return _SYMBOL.sub(r"\1", text)[:40]
 
 
 def _tensor_names(value: object, what: str) -> Iterator[str]:

@@ -1,16 +1,16 @@
 """A live module or ExportedProgram to an AtenProgram, by way of torch.export; the one place that needs torch."""
 
+import contextlib
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from relay_frontend.errors import DynamicShapeError, InvalidGraphError
+from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import OpGraph, TensorType
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
 from relay_frontend.torch_export.program import Argument, AtenCall, AtenProgram, OpenType, Ref, ValueType
 from relay_frontend.torch_export.reader import read_program
-from relay_frontend.torch_export.table import converter_of
+from relay_frontend.torch_export.table import converter_of, is_constant
 
 if TYPE_CHECKING:
     import torch
@@ -56,16 +56,26 @@ def read_module(
 
 
 def read_exported(program: "ExportedProgram", *, name: str, limits: Limits = DEFAULT_LIMITS) -> OpGraph:
-    """Read a program after decomposing it to ATen's core operators.
+    """Read a program; operators that the table does not have are decomposed to ATen's core operators first.
 
-    Composite operators that the table has as a whole (linear, LSTM, attention ...) stay whole: taken apart they would
-    cost something else than what runs.
+    Composite operators that it has as a whole (linear, LSTM, attention ...) stay whole: taken apart they would cost
+    something else than what runs.
 
     Raises:
         DynamicShapeError: an input or another value has a dimension without a value.
         InvalidGraphError: the operators do not fit their inputs.
         LimitError: more nodes or larger tensors than ``limits`` allow.
     """
+    found = _aten_program(program)
+    if all(converter_of(call.target) or is_constant(call.target) for call in found.calls if any(call.outputs)):
+        with contextlib.suppress(UnsupportedOperatorError):  # a write to a view, which decomposing takes out
+            return read_program(found, name=name, limits=limits, clock=limits.start_clock())
+    found = _aten_program(_decomposed(program, name))
+    return read_program(found, name=name, limits=limits, clock=limits.start_clock())
+
+
+def _decomposed(program: "ExportedProgram", name: str) -> "ExportedProgram":
+    """Core ATen, and the composite operators that the table has."""
     import torch
 
     table = torch.export.default_decompositions()
@@ -73,13 +83,13 @@ def read_exported(program: "ExportedProgram", *, name: str, limits: Limits = DEF
         if converter_of(_target_name(op)) is not None:
             del table[op]
     try:
-        program = program.run_decompositions(table)
+        decomposed: ExportedProgram = program.run_decompositions(table)
     except Exception as error:
         raise InvalidGraphError(
             f"torch cannot decompose the exported program {name!r} ({_first_line(error)}), expected operators of ATen: "
             "update torch or export the network to ONNX"
         ) from error
-    return read_program(_aten_program(program), name=name, limits=limits, clock=limits.start_clock())
+    return decomposed
 
 
 def _first_line(error: Exception) -> str:
@@ -87,7 +97,7 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-@contextmanager
+@contextlib.contextmanager
 def _inference(module: "torch.nn.Module") -> Iterator[None]:
     """Every part in eval mode, and each back as it was."""
     modes = {part: part.training for part in module.modules()}

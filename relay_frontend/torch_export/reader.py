@@ -1,5 +1,6 @@
 """The walk over an exported program: every call becomes an operator, a parameter, or another name for a value."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from relay_frontend.errors import DynamicShapeError, FrontendError, InvalidGraphError, UnsupportedOperatorError
@@ -100,7 +101,7 @@ class _Reader:
             if call.body is not None and call.target.rpartition(".")[2] in _WRAPPERS:
                 self._inline(call, call.body)
                 continue
-            self._read_call(program, call)
+            self._read_call(program, call, last_read)
             self._note_memory(call, place, last_read)
 
     def edge_to(self, value: str, reader: str) -> Edge:
@@ -129,7 +130,7 @@ class _Reader:
             raise InvalidGraphError(f"{call.label} makes {len(results)} tensors of {len(made)}, expected as many")
         self.edges.update(zip(results, made, strict=True))
 
-    def _read_call(self, program: AtenProgram, call: AtenCall) -> None:
+    def _read_call(self, program: AtenProgram, call: AtenCall, readers: Collection[str]) -> None:
         for name in _names(tuple(call.arguments.values())):
             if name in program.types and name not in self.edges:
                 self.edge_to(name, call.label)
@@ -139,7 +140,7 @@ class _Reader:
         kinds = tuple(
             _static(program, name, f"result {name!r} of {call.label}") for name in _typed(program, call.outputs)
         )
-        view = TorchCall(call, kinds, self.edges, self.builder)
+        view = TorchCall(call, kinds, self.edges, self.builder, readers)
         found = self._constants(view) or self._convert(view) or self._opaque(view)
         for name, edge in zip(_typed(program, call.outputs), found, strict=False):
             self.edges[name] = edge

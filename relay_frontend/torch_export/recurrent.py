@@ -29,15 +29,16 @@ def _recurrent(op: str, gates: int, states: int, **attributes: AttributeValue) -
         }  # fmt: skip
         if op == "RNN":
             fixed["activations"] = ("Relu" if "relu" in call.call.target else "Tanh",) * ways
+        kept = min(call.results_read(), states + 1) - 1  # states that somebody reads
         finals: list[Edges] = []
         for layer in range(layers):
             stored = weights[layer * ways * each : (layer + 1) * ways * each]
             before = tuple(_part(call, edge, layer * ways, ways) for edge in initial)
-            data, *after = _layer(call, op, data, stored[::each], gates * hidden, biases, before, fixed)
+            data, *after = _layer(call, op, data, stored[::each], gates * hidden, biases, before, kept, fixed)
             finals.append(tuple(after))
         if first:
             data = call.transpose(data, (1, 0, 2))
-        joined = [_join(call, [final[place] for final in finals]) for place in range(states)]
+        joined = [_join(call, [final[place] for final in finals]) for place in range(kept)]
         return (data, *joined)
 
     return convert
@@ -45,7 +46,7 @@ def _recurrent(op: str, gates: int, states: int, **attributes: AttributeValue) -
 
 def _layer(
     call: TorchCall, op: str, data: Edge, weights: Edges, rows: int, biases: bool, before: Edges,
-    fixed: dict[str, AttributeValue],
+    kept: int,     fixed: dict[str, AttributeValue],
 ) -> Edges:  # fmt: skip
     """One layer: its output as [length, batch, ways x hidden], then the last states."""
     ways, hidden = len(weights), fixed["hidden_size"]
@@ -56,7 +57,7 @@ def _layer(
     shapes = [(ways, rows, width), (ways, rows, hidden), *([(ways, 2 * rows)] if biases else [])]
     stored = [call.constant(TensorType(shape, dtype)) for shape in shapes]
     state = TensorType((ways, batch, hidden), dtype)
-    made = (TensorType((length, ways, batch, hidden), dtype), *(state for _ in before))
+    made = (TensorType((length, ways, batch, hidden), dtype), *(state for _ in range(kept)))
     found, *after = call.add_all(op, (data, *stored, *before), made, **fixed)
     if ways == 1:
         flat = call.add("Squeeze", (found,), TensorType((length, batch, hidden), dtype), axes=(1,))

@@ -71,7 +71,7 @@ def _pool(op: str) -> Converter:
         }
         if op == "AveragePool":
             attributes["count_include_pad"] = int(call.flag("count_include_pad", True))
-        places = tuple(TensorType(made.shape, kind.dtype) for kind in call.outputs[1:])
+        places = tuple(TensorType(made.shape, kind.dtype) for kind in call.outputs[1 : call.results_read()])
         first, *others = call.add_all(op, (data,), (made, *places), **attributes)
         if call.argument("divisor_override") is not None:
             first = call.add("Mul", (first, call.scalar(made.dtype)), made)
@@ -101,7 +101,7 @@ def _adaptive(op: str) -> Converter:
             return NOT_MAPPED
         window = tuple(whole // part for whole, part in zip(given, wanted, strict=True))
         fixed: dict[str, AttributeValue] = {"kernel_shape": window, "strides": window}
-        places = tuple(TensorType(made.shape, kind.dtype) for kind in call.outputs[1:])
+        places = tuple(TensorType(made.shape, kind.dtype) for kind in call.outputs[1 : call.results_read()])
         first, *others = call.add_all(op, (data,), (made, *places), **fixed)
         return (_unbatched(call, first), *others)
 
