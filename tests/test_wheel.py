@@ -16,6 +16,7 @@ PACKAGES = ("relay_frontend", "hardware_profiles", "tvm_narcost")
 DATA = (
     "*/py.typed",
     "hardware_profiles/data/*.toml",
+    "relay_frontend/relay/*.lark",
     "tvm_narcost/artifacts/*",
     "tvm_narcost/database/migrations/*",
 )

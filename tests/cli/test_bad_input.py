@@ -130,7 +130,10 @@ def test_shape_of_an_input_that_is_not_there(
 def test_operator_that_nobody_knows(
     constant_predictor: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert "Frobnicate" in error_line(capsys, saved(tmp_path, network(op="Frobnicate", domain="com.example")))
+    path = saved(tmp_path, network(op="Frobnicate", domain="com.example"))
+    assert main(["predict", path]) == 0
+    assert "unknown operators com.example.Frobnicate" in capsys.readouterr().out
+    assert "com.example.Frobnicate" in error_line(capsys, path, "--strict")
 
 
 def test_unknown_profile_names_those_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
