@@ -58,6 +58,7 @@ class Bodies:
         self._clock = clock
         self._functions = {(item.domain, item.name, item.overload): item for item in model.functions}
         self._taken: set[str] | None = None
+        self._repeats: dict[str, int] = {}  # how often a name was asked for: trying each number would be quadratic
         self._count = 0
 
     def decode(self, protos: Iterable[onnx.NodeProto], scope: Scope) -> list[SourceNode]:
@@ -133,10 +134,12 @@ class Bodies:
             graph = self._graph
             self._taken = {value.name for value in (*graph.input, *graph.initializer)}
             self._taken.update(output for node in graph.node for output in node.output)
-        while name in self._taken:
-            name += "'"
-        self._taken.add(name)
-        return name
+        found = name
+        while found in self._taken:
+            self._repeats[name] = self._repeats.get(name, 0) + 1
+            found = f"{name}'{self._repeats[name]}"
+        self._taken.add(found)
+        return found
 
     def count(self, nodes: int) -> None:
         """Count nodes that are read; there may be no more than the limits say, in no more time."""
