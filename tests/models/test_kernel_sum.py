@@ -57,6 +57,10 @@ def test_trees_give_what_xgboost_gives(rounds: int) -> None:
     settings = {"objective": "reg:absoluteerror", "max_depth": 5, "nthread": 1, "seed": 0}
     booster = xgboost.train(settings, xgboost.DMatrix(rows, label=target), num_boost_round=rounds)
     np.testing.assert_allclose(trees_of_booster(booster).predict(rows), booster.inplace_predict(rows), atol=1e-5)
+    repeated = np.random.default_rng(1).integers(0, len(rows) // 10, 300)  # as networks repeat their blocks
+    np.testing.assert_array_equal(
+        trees_of_booster(booster).predict(rows[repeated]), trees_of_booster(booster).predict(rows)[repeated]
+    )
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=5, max_size=5))
