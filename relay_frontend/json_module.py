@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from relay_frontend.errors import ModelFileError
-from relay_frontend.graph import OpGraph
 from relay_frontend.limits import Limits
-from relay_frontend.plan import FusionPlan
+from relay_frontend.plan import PlannedNetwork
 
 __all__ = ["read_json_module"]
 
@@ -19,13 +18,8 @@ _HEAD_BYTES = 2**16  # both write the root, or some node, well before that
 _RELAY, _RELAX = re.compile(rb'"(?:type_key|root)"\s*:'), re.compile(rb'"(?:root_index|type)"\s*:')
 
 
-def read_json_module(
-    path: Path, shapes: Mapping[str, tuple[int, ...]] | None, limits: Limits
-) -> tuple[OpGraph, FusionPlan | None]:
+def read_json_module(path: Path, shapes: Mapping[str, tuple[int, ...]] | None, limits: Limits) -> PlannedNetwork:
     """Read a JSON file with the reader of what it holds.
-
-    Returns:
-        The network, and its kernels where the module is fused.
 
     Raises:
         ModelFileError: missing, or JSON of something else; says what was found.
@@ -41,13 +35,11 @@ def read_json_module(
     if relay is not None and (relax is None or relay.start() < relax.start()):
         from relay_frontend.relay import read_relay_json  # here: lark is of no use to who reads ONNX
 
-        found = read_relay_json(path, shapes=shapes, limits=limits)
-        return found.graph, found.plan
+        return read_relay_json(path, shapes=shapes, limits=limits)
     if relax is not None:
         from relay_frontend.relax import read_relax_json
 
-        network = read_relax_json(path, shapes=shapes, limits=limits)
-        return network.graph, network.plan
+        return read_relax_json(path, shapes=shapes, limits=limits)
     raise ModelFileError(
         f"{path} begins with {_beginning(head)}, expected the JSON of a Relay or Relax module as tvm.ir.save_json "
         "writes it"

@@ -8,7 +8,7 @@ from relay_frontend.errors import ModelFileError
 from relay_frontend.graph import OpGraph
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
 from relay_frontend.passes import canonicalize
-from relay_frontend.plan import FusionPlan
+from relay_frontend.plan import FusionPlan, PlannedNetwork
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["KNOWN_SUFFIXES", "from_torch", "load_graph", "load_module"]
 
 _Shapes = Mapping[str, tuple[int, ...]] | None
-_Found = tuple[OpGraph, FusionPlan | None]
 
 
 def load_graph(
@@ -53,8 +52,8 @@ def load_module(
             f"{path} has suffix {path.suffix!r}, expected one of the known formats {', '.join(KNOWN_SUFFIXES)}: "
             "export the network to ONNX"
         )
-    graph, plan = reader(path, shapes, limits)
-    return canonicalize(graph), plan
+    found = reader(path, shapes, limits)
+    return canonicalize(found.graph), found.plan
 
 
 def from_torch(
@@ -85,33 +84,32 @@ def from_torch(
     return canonicalize(graph)
 
 
-def _load_onnx(path: Path, shapes: _Shapes, limits: Limits) -> _Found:
+def _load_onnx(path: Path, shapes: _Shapes, limits: Limits) -> PlannedNetwork:
     from relay_frontend.onnx import read_onnx  # imported here: onnx takes a tenth of a second
 
-    return read_onnx(path, shapes=shapes, limits=limits), None
+    return PlannedNetwork(read_onnx(path, shapes=shapes, limits=limits))
 
 
-def _load_json(path: Path, shapes: _Shapes, limits: Limits) -> _Found:
+def _load_json(path: Path, shapes: _Shapes, limits: Limits) -> PlannedNetwork:
     from relay_frontend.json_module import read_json_module
 
     return read_json_module(path, shapes, limits)
 
 
-def _load_relay_text(path: Path, shapes: _Shapes, limits: Limits) -> _Found:
+def _load_relay_text(path: Path, shapes: _Shapes, limits: Limits) -> PlannedNetwork:
     from relay_frontend.relay import read_relay_text  # imported here: lark is of no use to the others
 
-    found = read_relay_text(path, shapes=shapes, limits=limits)
-    return found.graph, found.plan
+    return read_relay_text(path, shapes=shapes, limits=limits)
 
 
-def _load_pt2(path: Path, shapes: _Shapes, limits: Limits) -> _Found:
+def _load_pt2(path: Path, shapes: _Shapes, limits: Limits) -> PlannedNetwork:
     from relay_frontend.torch_export import read_pt2
 
-    return read_pt2(path, shapes=shapes, limits=limits), None
+    return PlannedNetwork(read_pt2(path, shapes=shapes, limits=limits))
 
 
 # One entry a format.
-_READERS: dict[str, Callable[[Path, _Shapes, Limits], _Found]] = {
+_READERS: dict[str, Callable[[Path, _Shapes, Limits], PlannedNetwork]] = {
     ".json": _load_json,
     ".onnx": _load_onnx,
     ".pt2": _load_pt2,

@@ -9,7 +9,7 @@ from typing import Any, Self
 from relay_frontend.errors import PlanError
 from relay_frontend.graph import OpGraph
 
-__all__ = ["FusionPlan"]
+__all__ = ["FusionPlan", "PlannedNetwork"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,17 @@ class FusionPlan:
             return cls(OpGraph.from_json(document["graph"]), kernels, str(document["planner"]))
         except (KeyError, TypeError, ValueError) as error:
             raise PlanError(f"plan document: {error!r}, expected what FusionPlan.to_json writes") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNetwork:
+    """A network as a file or a live module has it, in canonical operators.
+
+    Attributes:
+        graph: of the whole network, operators put together wherever they belong together.
+        plan: the kernels of a module that a compiler has fused; its graph has operators put together only where they
+            are in one kernel. None where nothing is fused yet.
+    """
+
+    graph: OpGraph
+    plan: FusionPlan | None = None

@@ -1,33 +1,18 @@
 """A Relax module, live or from a file, to a network and, where it is fused, the kernels that it is compiled to."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from relay_frontend.errors import FrontendError, InvalidGraphError, LimitError
-from relay_frontend.graph import OpGraph, OpNode
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
-from relay_frontend.plan import FusionPlan
+from relay_frontend.plan import PlannedNetwork
 from relay_frontend.relax.document import parse_module, read_text
-from relay_frontend.relax.passes import normalise_relax
-from relay_frontend.relax.reader import RelaxReading, read_relax
+from relay_frontend.relax.passes import RULES
+from relay_frontend.relax.reader import read_relax
+from relay_frontend.relax.rewrite import planned_network
 
-__all__ = ["RelaxNetwork", "from_relax", "join_in_kernels", "read_relax_json"]
-
-
-@dataclass(frozen=True, slots=True)
-class RelaxNetwork:
-    """A network in canonical operators.
-
-    Attributes:
-        graph: of the whole network, operators put together wherever they belong together.
-        plan: the kernels of a module that FuseOps has been over; its graph has operators put together only where they
-            are in one kernel. None where nothing is fused yet.
-    """
-
-    graph: OpGraph
-    plan: FusionPlan | None
+__all__ = ["from_relax", "read_relax_json"]
 
 
 def from_relax(
@@ -37,7 +22,7 @@ def from_relax(
     name: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> RelaxNetwork:
+) -> PlannedNetwork:
     """Read one function of a live module.
 
     What TVM's ONNX importer spells out (a convolution's bias as a reshaped addition, Sum as a stack that is reduced,
@@ -58,17 +43,12 @@ def from_relax(
         LimitError: the module asks for more than ``limits`` allow.
     """
     reading = read_relax(module, function=function, name=name, shapes=shapes, limits=limits)
-    graph = normalise_relax(reading.graph, reading.scalars)[0]
-    if reading.kernels is None:
-        return RelaxNetwork(graph, None)
-    joined, kernels = join_in_kernels(reading, reading.kernels)
-    plan = FusionPlan(joined, tuple(kernel for kernel in kernels if kernel), "tvm")
-    return RelaxNetwork(graph, plan)
+    return planned_network(RULES, reading.graph, reading.scalars, reading.kernels)
 
 
 def read_relax_json(
     path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None, limits: Limits = DEFAULT_LIMITS
-) -> RelaxNetwork:
+) -> PlannedNetwork:
     """Read the function ``main`` of a file that ``tvm.ir.save_json`` wrote; TVM is not needed.
 
     Args:
@@ -94,27 +74,3 @@ def read_relax_json(
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A file may have anything in any field; what that leads to is not worth a check in each place.
         raise InvalidGraphError(f"{path} is no well-formed module ({error}), expected one as TVM saves it") from error
-
-
-def join_in_kernels(
-    reading: RelaxReading, kernels: Sequence[tuple[int, ...]]
-) -> tuple[OpGraph, tuple[tuple[int, ...], ...]]:
-    """Put operators together inside of kernels only.
-
-    Args:
-        reading: a function as it was read.
-        kernels: a partition of its nodes.
-
-    Returns:
-        The new graph, and for each of the kernels what is left of it; of one that stands for no operator, nothing.
-    """
-    kernel_of = {node: index for index, nodes in enumerate(kernels) for node in nodes}
-
-    def allowed(nodes: tuple[int, ...], becomes: OpNode | None) -> bool:
-        found = {kernel_of[node] for node in nodes}
-        alone = all(set(kernels[kernel]) <= set(nodes) for kernel in found)
-        return len(found) == 1 and (becomes is not None or not alone)
-
-    graph, moved = normalise_relax(reading.graph, reading.scalars, allowed)
-    left = (sorted({place for node in nodes if (place := moved[node]) is not None}) for nodes in kernels)
-    return graph, tuple(map(tuple, left))

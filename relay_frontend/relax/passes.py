@@ -15,38 +15,13 @@ have no other reader. The caller can forbid a match: the planner allows only tho
     ReduceMean over all of the image, axes kept            GlobalAveragePool
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 
-from relay_frontend.graph import PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
-from relay_frontend.relax.rewrite import Allowed, Match, Rule, View, apply_rule, drop_unread
+from relay_frontend.graph import PARAMETER, AttributeValue, Edge, OpNode, TensorType
+from relay_frontend.relax.rewrite import Match, Rule, View
 
-__all__ = ["RULES", "join_gemm", "join_global_pool", "normalise_relax"]
-
-
-def normalise_relax(
-    graph: OpGraph, scalars: Mapping[int, float], allowed: Allowed = lambda nodes, becomes: True
-) -> tuple[OpGraph, tuple[int | None, ...]]:
-    """Apply every rule, in the order of the table above; outputs and parameters that nobody reads go.
-
-    Args:
-        graph: as read by ``read_relax``.
-        scalars: the values of constants of one element, by parameter slot.
-        allowed: whether these nodes of ``graph`` may become that one, or None: nothing.
-
-    Returns:
-        The new graph, and for each node of ``graph`` the new node that stands for it; None where it went.
-    """
-    count = len(graph.nodes)
-    origins: list[tuple[int, ...]] = [(index,) for index in range(count)]
-    for rule in RULES:
-        graph, origins = apply_rule(rule, graph, origins, allowed, scalars)
-    mapping: list[int | None] = [None] * count
-    for new, group in enumerate(origins):
-        for old in group:
-            mapping[old] = new
-    return drop_unread(graph), tuple(mapping)
+__all__ = ["RULES", "join_gemm", "join_global_pool"]
 
 
 def _drop_reshape(view: View, index: int) -> Match | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from relay_frontend.errors import InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
+from relay_frontend.graph_parts import GraphParts
 from relay_frontend.limits import DEFAULT_LIMITS, Clock, Limits
 from relay_frontend.relax.calls import PrimCalls
 from relay_frontend.relax.objects import FileObject, entries_of, kind_of, number_of
@@ -84,7 +85,7 @@ def read_relax(
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Reader(GraphParts):
     """What the walk has found so far; one use each."""
 
     functions: Mapping[str, Any]
@@ -92,9 +93,6 @@ class _Reader:
     limits: Limits
     clock: Clock
     prim_calls: PrimCalls
-    nodes: list[OpNode] = field(default_factory=list)
-    inputs: list[tuple[str, TensorType]] = field(default_factory=list)
-    parameters: list[tuple[str, TensorType]] = field(default_factory=list)
     values: dict[Any, Value] = field(default_factory=dict)
     closures: dict[Any, Any] = field(default_factory=dict)
     nodes_of: dict[Any, tuple[int, ...]] = field(default_factory=dict)
@@ -296,17 +294,6 @@ class _Reader:
             edge = self.literals[scalar] = self.add_parameter(f"constant_{len(self.parameters)}", scalar.type)
             self.scalars[edge.slot] = scalar.value
         return self.literals[scalar]
-
-    def add_parameter(self, name: str, kind: TensorType) -> Edge:
-        """A new parameter."""
-        self.parameters.append((name, kind))
-        return Edge(PARAMETER, len(self.parameters) - 1)
-
-    def type_of(self, edge: Edge) -> TensorType:
-        """The type of a value."""
-        if edge.source >= 0:
-            return self.nodes[edge.source].outputs[edge.slot]
-        return (self.inputs if edge.source == GRAPH_INPUT else self.parameters)[edge.slot][1]
 
     def _types(self, edges: Iterable[Edge]) -> tuple[TensorType, ...]:
         return tuple(map(self.type_of, edges))

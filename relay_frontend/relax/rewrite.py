@@ -4,13 +4,14 @@ A rule looks at one node, the last of its pattern, and says what stands for the 
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from relay_frontend.graph import PARAMETER, Edge, OpGraph, OpNode, TensorType
+from relay_frontend.plan import FusionPlan, PlannedNetwork
 
-__all__ = ["Allowed", "Match", "Rule", "View", "apply_rule", "drop_unread"]
+__all__ = ["Match", "Rule", "View", "apply_rules", "join_in_kernels", "planned_network"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,77 @@ Rule = Callable[[View, int], Match | None]
 Allowed = Callable[[tuple[int, ...], OpNode | None], bool]
 
 
-def apply_rule(
+def apply_rules(
+    rules: Iterable[Rule],
+    graph: OpGraph,
+    scalars: Mapping[int, float] = MappingProxyType({}),
+    allowed: Allowed = lambda nodes, becomes: True,
+) -> tuple[OpGraph, tuple[int | None, ...]]:
+    """Apply every rule in turn; outputs and parameters that nobody reads go.
+
+    Args:
+        rules: in order.
+        graph: as it was read.
+        scalars: the values of constants of one element, by parameter slot, as far as they are known.
+        allowed: whether these nodes of ``graph`` may become that one, or None: nothing.
+
+    Returns:
+        The new graph, and for each node of ``graph`` the new node that stands for it; None where it went.
+    """
+    count = len(graph.nodes)
+    origins: list[tuple[int, ...]] = [(index,) for index in range(count)]
+    for rule in rules:
+        graph, origins = _apply_rule(rule, graph, origins, allowed, scalars)
+    mapping: list[int | None] = [None] * count
+    for new, group in enumerate(origins):
+        for old in group:
+            mapping[old] = new
+    return _drop_unread(graph), tuple(mapping)
+
+
+def join_in_kernels(
+    rules: Iterable[Rule], graph: OpGraph, scalars: Mapping[int, float], kernels: Sequence[tuple[int, ...]]
+) -> tuple[OpGraph, tuple[tuple[int, ...], ...]]:
+    """Apply every rule inside of kernels only.
+
+    Args:
+        rules: in order.
+        graph: as it was read.
+        scalars: as apply_rules has them.
+        kernels: a partition of the graph's nodes.
+
+    Returns:
+        The new graph, and for each of the kernels what is left of it; of one that stands for no operator, nothing.
+    """
+    kernel_of = {node: index for index, nodes in enumerate(kernels) for node in nodes}
+
+    def allowed(nodes: tuple[int, ...], becomes: OpNode | None) -> bool:
+        found = {kernel_of[node] for node in nodes}
+        alone = all(set(kernels[kernel]) <= set(nodes) for kernel in found)
+        return len(found) == 1 and (becomes is not None or not alone)
+
+    joined, moved = apply_rules(rules, graph, scalars, allowed)
+    left = (sorted({place for node in nodes if (place := moved[node]) is not None}) for nodes in kernels)
+    return joined, tuple(map(tuple, left))
+
+
+def planned_network(
+    rules: Sequence[Rule], graph: OpGraph, scalars: Mapping[int, float], kernels: Sequence[tuple[int, ...]] | None
+) -> PlannedNetwork:
+    """A module of TVM's as it was read, put together; its plan is of the kernels, None where nothing is fused."""
+    whole = apply_rules(rules, graph, scalars)[0]
+    if kernels is None:
+        return PlannedNetwork(whole)
+    joined, left = join_in_kernels(rules, graph, scalars, kernels)
+    return PlannedNetwork(whole, FusionPlan(joined, tuple(kernel for kernel in left if kernel), "tvm"))
+
+
+def _apply_rule(
     rule: Rule,
     graph: OpGraph,
     origins: list[tuple[int, ...]],
-    allowed: Allowed = lambda nodes, becomes: True,
-    scalars: Mapping[int, float] = MappingProxyType({}),
+    allowed: Allowed,
+    scalars: Mapping[int, float],
 ) -> tuple[OpGraph, list[tuple[int, ...]]]:
     """Replace each match, the first of those that overlap.
 
@@ -131,7 +197,7 @@ def _rebuild(
     return graph, kept
 
 
-def drop_unread(graph: OpGraph) -> OpGraph:
+def _drop_unread(graph: OpGraph) -> OpGraph:
     """Without parameters that nobody reads, and without trailing outputs that nobody reads."""
     read = {edge for node in graph.nodes for edge in node.inputs} | set(graph.outputs)
     used = sorted(edge.slot for edge in read if edge.source == PARAMETER)

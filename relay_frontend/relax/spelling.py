@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from relay_frontend.graph import PARAMETER, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.relax.passes import join_gemm, join_global_pool
-from relay_frontend.relax.rewrite import Match, Rule, View, apply_rule, drop_unread
+from relay_frontend.relax.rewrite import Match, Rule, View, apply_rules
 
 __all__ = ["UnifySpellingPass"]
 
@@ -33,10 +33,8 @@ class UnifySpellingPass:
 
     def __call__(self, graph: OpGraph) -> OpGraph:
         """The graph in the one spelling."""
-        origins: list[tuple[int, ...]] = [(index,) for index in range(len(graph.nodes))]
-        for rule in _RULES:
-            graph, origins = apply_rule(rule, graph, origins)
-        return drop_unread(replace(graph, nodes=tuple(map(_with_six_digits, graph.nodes))))
+        spelt = apply_rules(_RULES, graph)[0]
+        return replace(spelt, nodes=tuple(map(_with_six_digits, spelt.nodes)))
 
 
 def _with_six_digits(node: OpNode) -> OpNode:

@@ -1,5 +1,5 @@
 """Relay, TVM's graph-level IR until 0.19, to an OpGraph: JSON, text or a live module, without a TVM of that time."""
 
-from relay_frontend.relay.network import RelayNetwork, from_relay, read_relay_json, read_relay_text
+from relay_frontend.relay.network import from_relay, read_relay_json, read_relay_text
 
-__all__ = ["RelayNetwork", "from_relay", "read_relay_json", "read_relay_text"]
+__all__ = ["from_relay", "read_relay_json", "read_relay_text"]

@@ -10,6 +10,7 @@ from typing import cast
 
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
+from relay_frontend.graph_parts import GraphParts
 from relay_frontend.limits import Clock, Limits
 from relay_frontend.relay.call import Call
 from relay_frontend.relay.layouts import Layout, parse_layout
@@ -85,13 +86,10 @@ def build_graph(
 
 
 @dataclass(slots=True)
-class _Builder:
+class _Builder(GraphParts):
     functions: Mapping[str, Function]
     limits: Limits
     clock: Clock
-    nodes: list[OpNode] = field(default_factory=list)
-    inputs: list[tuple[str, TensorType]] = field(default_factory=list)
-    parameters: list[tuple[str, TensorType]] = field(default_factory=list)
     scalars: dict[int, float] = field(default_factory=dict)
     values: dict[int, tuple[int | float, ...]] = field(default_factory=dict)
     blocked: dict[Edge, tuple[TensorType, Layout]] = field(default_factory=dict)
@@ -344,12 +342,6 @@ class _Builder:
                 self.blocked[Edge(result.source, slot)] = (kind, target)
         return result
 
-    def type_of(self, edge: Edge) -> TensorType:
-        """The type of a value as the graph has it."""
-        if edge.source >= 0:
-            return self.nodes[edge.source].outputs[edge.slot]
-        return (self.inputs if edge.source == GRAPH_INPUT else self.parameters)[edge.slot][1]
-
     def emit(
         self,
         op: str,
@@ -360,11 +352,6 @@ class _Builder:
         """Add a node; its first output."""
         self.nodes.append(OpNode(op, inputs, outputs, tuple(sorted((attributes or {}).items()))))
         return Edge(len(self.nodes) - 1)
-
-    def add_parameter(self, name: str, kind: TensorType) -> Edge:
-        """Add a constant."""
-        self.parameters.append((name, kind))
-        return Edge(PARAMETER, len(self.parameters) - 1)
 
     def parameter_name(self, edge: Edge) -> str | None:
         """The name of a constant; None for what is computed."""

@@ -7,29 +7,14 @@ Reshape to batches, MatMul, Reshape back                          MatMul
 Transpose of a Transpose                                          one Transpose, or nothing
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from relay_frontend.graph import OpGraph, OpNode, TensorType
-from relay_frontend.relax.passes import RULES, join_global_pool
-from relay_frontend.relax.rewrite import Allowed, Match, Rule, View, apply_rule, drop_unread
+from relay_frontend.graph import OpNode, TensorType
+from relay_frontend.relax.passes import RULES as RELAX_RULES
+from relay_frontend.relax.passes import join_global_pool
+from relay_frontend.relax.rewrite import Match, Rule, View
 
-__all__ = ["normalise_relay"]
-
-
-def normalise_relay(
-    graph: OpGraph, scalars: Mapping[int, float], allowed: Allowed = lambda nodes, becomes: True
-) -> tuple[OpGraph, tuple[int | None, ...]]:
-    """Apply the rules above, with those of Relax in between; arguments and result as normalise_relax has them."""
-    count = len(graph.nodes)
-    origins: list[tuple[int, ...]] = [(index,) for index in range(count)]
-    for rule in _RULES:
-        graph, origins = apply_rule(rule, graph, origins, allowed, scalars)
-    mapping: list[int | None] = [None] * count
-    for new, group in enumerate(origins):
-        for old in group:
-            mapping[old] = new
-    return drop_unread(graph), tuple(mapping)
+__all__ = ["RULES"]
 
 
 def _join_views(view: View, index: int) -> Match | None:
@@ -112,10 +97,10 @@ def _join_gate(view: View, index: int) -> Match | None:
     return None
 
 
-_RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     _join_flat_product,  # first, since the reshapes around a product may join those beside them
     _join_views, _join_transposes, _join_last_bias, _join_flat_product,
     # Relay has an operator of its own for the mean of an image, so that a reduction is meant as one.
-    *(rule for rule in RULES if rule is not join_global_pool),
+    *(rule for rule in RELAX_RULES if rule is not join_global_pool),
     _join_gate,
 )  # fmt: skip

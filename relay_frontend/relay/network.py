@@ -3,22 +3,21 @@
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from relay_frontend.errors import ModelFileError
-from relay_frontend.graph import OpGraph, OpNode
 from relay_frontend.limits import DEFAULT_LIMITS, Clock, Limits
-from relay_frontend.plan import FusionPlan
-from relay_frontend.relay.builder import RelayReading, build_graph
+from relay_frontend.plan import PlannedNetwork
+from relay_frontend.relax.rewrite import planned_network
+from relay_frontend.relay.builder import build_graph
 from relay_frontend.relay.document import Buffer, open_bytes, parse_document
-from relay_frontend.relay.joins import normalise_relay
+from relay_frontend.relay.joins import RULES
 from relay_frontend.relay.json_reader import Metadata, read_metadata, read_program
 from relay_frontend.relay.program import Program
 from relay_frontend.relay.text_reader import read_text_program
 
-__all__ = ["RelayNetwork", "from_relay", "read_relay_json", "read_relay_text"]
+__all__ = ["from_relay", "read_relay_json", "read_relay_text"]
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -26,23 +25,9 @@ _METADATA = b"#[metadata]"
 _MAX_TEXT_BYTES = 2**24  # without the metadata section: about 100,000 operators
 
 
-@dataclass(frozen=True, slots=True)
-class RelayNetwork:
-    """A network in canonical operators.
-
-    Attributes:
-        graph: of the whole network, operators put together wherever they belong together.
-        plan: the kernels of a module that FuseOps has been over; its graph has operators put together only where they
-            are in one kernel. None where nothing is fused yet.
-    """
-
-    graph: OpGraph
-    plan: FusionPlan | None
-
-
 def read_relay_json(
     path: Path, *, function: str = "main", shapes: Shapes | None = None, limits: Limits = DEFAULT_LIMITS
-) -> RelayNetwork:
+) -> PlannedNetwork:
     """Read a file that ``tvm.ir.save_json`` of TVM 0.8 to 0.19 wrote; TVM is not needed.
 
     Args:
@@ -65,7 +50,7 @@ def read_relay_json(
 
 def read_relay_text(
     path: Path, *, function: str = "main", shapes: Shapes | None = None, limits: Limits = DEFAULT_LIMITS
-) -> RelayNetwork:
+) -> PlannedNetwork:
     """Read a file that ``module.astext()`` wrote, with a metadata section or without; arguments as read_relay_json.
 
     Raises:
@@ -95,7 +80,7 @@ def from_relay(
     name: str | None = None,
     shapes: Shapes | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> RelayNetwork:
+) -> PlannedNetwork:
     """Read a live module of any TVM that still has Relay, by way of its own ``tvm.ir.save_json``.
 
     Args:
@@ -154,21 +139,6 @@ def _metadata(buffer: Buffer, place: int, what: str, limits: Limits, clock: Cloc
 
 def _network(
     program: Program, function: str, name: str, shapes: Shapes | None, limits: Limits, clock: Clock
-) -> RelayNetwork:
+) -> PlannedNetwork:
     reading = build_graph(program, function=function, name=name, shapes=shapes or {}, limits=limits, clock=clock)
-    graph = normalise_relay(reading.graph, reading.scalars)[0]
-    return RelayNetwork(graph, None if reading.kernels is None else _plan(reading, reading.kernels))
-
-
-def _plan(reading: RelayReading, kernels: tuple[tuple[int, ...], ...]) -> FusionPlan:
-    """Put operators together inside of kernels only; a kernel of which nothing is left is none."""
-    kernel_of = {node: index for index, nodes in enumerate(kernels) for node in nodes}
-
-    def allowed(nodes: tuple[int, ...], becomes: OpNode | None) -> bool:
-        found = {kernel_of[node] for node in nodes}
-        alone = all(set(kernels[kernel]) <= set(nodes) for kernel in found)
-        return len(found) == 1 and (becomes is not None or not alone)
-
-    graph, moved = normalise_relay(reading.graph, reading.scalars, allowed)
-    left = (tuple(sorted({place for node in nodes if (place := moved[node]) is not None})) for nodes in kernels)
-    return FusionPlan(graph, tuple(kernel for kernel in left if kernel), "tvm")
+    return planned_network(RULES, reading.graph, reading.scalars, reading.kernels)

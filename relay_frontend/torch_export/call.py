@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from relay_frontend.errors import InvalidGraphError
-from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpNode, TensorType
+from relay_frontend.graph import PARAMETER, AttributeValue, Edge, OpNode, TensorType
+from relay_frontend.graph_parts import GraphParts
 from relay_frontend.onnx.attributes import canonical_attributes
 from relay_frontend.onnx.source import SourceNode
 from relay_frontend.torch_export.program import Argument, AtenCall, Ref
@@ -22,29 +23,14 @@ Edges: TypeAlias = tuple[Edge, ...]
 
 
 @dataclass(slots=True)
-class GraphBuilder:
+class GraphBuilder(GraphParts):
     """The nodes so far, and what they read.
 
     Attributes:
         transposed: of a parameter that is another one transposed: its slot -> the other one's.
     """
 
-    nodes: list[OpNode] = field(default_factory=list)
-    inputs: list[tuple[str, TensorType]] = field(default_factory=list)
-    parameters: list[tuple[str, TensorType]] = field(default_factory=list)
     transposed: dict[int, int] = field(default_factory=dict)
-
-    def add_parameter(self, name: str, kind: TensorType) -> Edge:
-        """A weight or another constant."""
-        self.parameters.append((name, kind))
-        return Edge(PARAMETER, len(self.parameters) - 1)
-
-    def type_of(self, edge: Edge) -> TensorType:
-        """The type of a value."""
-        if edge.source >= 0:
-            return self.nodes[edge.source].outputs[edge.slot]
-        pool = self.inputs if edge.source == GRAPH_INPUT else self.parameters
-        return pool[edge.slot][1]
 
     def add_node(
         self, op: str, inputs: Edges, outputs: Sequence[TensorType], attributes: Mapping[str, AttributeValue], name: str

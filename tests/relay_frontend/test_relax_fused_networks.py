@@ -14,7 +14,8 @@ from tvm.relax.frontend.onnx import from_onnx as import_onnx
 from relay_frontend.costs import graph_cost
 from relay_frontend.graph import OpGraph
 from relay_frontend.passes import canonicalize
-from relay_frontend.relax import RelaxNetwork, from_relax
+from relay_frontend.plan import PlannedNetwork
+from relay_frontend.relax import from_relax
 from relay_frontend.relax.spelling import UnifySpellingPass
 from tvm_narcost.zoo import generate
 
@@ -23,7 +24,7 @@ NAMES = ("light_squeezenet", "mlp_mixer", "mobilenet_v2", "nasbench201", "swin",
 
 
 @cache
-def read(name: str) -> tuple[RelaxNetwork, RelaxNetwork, RelaxNetwork]:
+def read(name: str) -> tuple[PlannedNetwork, PlannedNetwork, PlannedNetwork]:
     """The module as imported, legalised, and fused as relax.get_default_pipeline does."""
     model = onnx.load(LIGHT / f"{name}.onnx") if name.startswith("light_") else generate(name, 1)
     high = import_onnx(model)

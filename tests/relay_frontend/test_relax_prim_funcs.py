@@ -17,7 +17,8 @@ from tvm import relax
 from relay_frontend.costs import graph_cost
 from relay_frontend.graph import Edge, OpGraph, TensorType
 from relay_frontend.passes import canonicalize
-from relay_frontend.relax import RelaxNetwork, from_relax
+from relay_frontend.plan import PlannedNetwork
+from relay_frontend.relax import from_relax
 from relay_frontend.relax.objects import NUMBERS, Document, FileObject
 from relay_frontend.relax.segments import split_fused_name
 from relay_frontend.relax.spelling import UnifySpellingPass
@@ -120,7 +121,7 @@ def modules() -> tuple[tvm.IRModule, tvm.IRModule, tvm.IRModule]:
     return builder.get(), legal, fused
 
 
-def unified(network: RelaxNetwork) -> OpGraph:
+def unified(network: PlannedNetwork) -> OpGraph:
     return UnifySpellingPass()(canonicalize(network.graph))
 
 

@@ -13,11 +13,14 @@ from relay_frontend.errors import (
     UnsupportedOperatorError,
 )
 from relay_frontend.graph import OpGraph
-from relay_frontend.relay import RelayNetwork, from_relay, read_relay_text
+from relay_frontend.plan import PlannedNetwork
+from relay_frontend.relay import from_relay, read_relay_text
 from tests.relay_frontend.relay_fixture import unpack
 
 
-def read(tmp_path: Path, body: str, parameters: str, shapes: dict[str, tuple[int, ...]] | None = None) -> RelayNetwork:
+def read(
+    tmp_path: Path, body: str, parameters: str, shapes: dict[str, tuple[int, ...]] | None = None
+) -> PlannedNetwork:
     path = tmp_path / "net.relay"
     path.write_text(f'#[version = "0.0.5"]\ndef @main({parameters}) {{\n{body}\n}}\n')
     return read_relay_text(path, shapes=shapes)

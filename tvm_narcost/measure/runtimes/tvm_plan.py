@@ -14,8 +14,9 @@ import tvm
 from tvm import relax
 
 from relay_frontend.plan import FusionPlan
-from relay_frontend.relax.network import join_in_kernels
+from relay_frontend.relax.passes import RULES
 from relay_frontend.relax.reader import RelaxReading, read_relax
+from relay_frontend.relax.rewrite import join_in_kernels
 from tvm_narcost.errors import MeasurementError
 
 __all__ = ["RelaxPlan", "plan_module"]
@@ -166,7 +167,7 @@ def _assemble(reading: RelaxReading, kernels: list[tuple[int, ...]], symbols: li
             f"{len(missing)} operators of {graph.name!r} are in no kernel of TVM's: {', '.join(missing[:5])}; expected "
             "each in one: give the network an output that depends on them"
         )
-    graph, left_of = join_in_kernels(reading, kernels)
+    graph, left_of = join_in_kernels(RULES, graph, reading.scalars, kernels)
     numbered: list[tuple[int, ...]] = []
     calls: list[tuple[str, int | None]] = []
     for symbol, left in zip(symbols, left_of, strict=True):
