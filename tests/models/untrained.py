@@ -1,5 +1,6 @@
 """An artifact's worth of small networks that nobody trained."""
 
+import numpy as np
 import torch
 
 from tests.training.analytic import PROFILE, examples
@@ -30,7 +31,7 @@ def untrained_narformer(profile_id: str = PROFILE.id) -> NarFormerLatency:
     torch.manual_seed(0)
     ensemble = KernelEnsemble(tuple(NarFormer(_SMALL).eval() for _ in range(2)), None)
     for network in ensemble.networks:
-        network.standardise(torch.cat([torch.from_numpy(example.tokens) for example in known]))
+        network.standardise(torch.from_numpy(np.concatenate([example.tokens for example in known])))
     kernels = fit_training_kernels([(example.operators, example.tokens) for example in known])
     facts = ArtifactFacts(
         format_version=FORMAT_VERSION,

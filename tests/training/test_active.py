@@ -10,11 +10,10 @@ from tests.training.analytic import PROFILE, examples, member, one_kernel_a_node
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.tokens import default
+from tvm_narcost.tokens.encoded import EncodedPlan, encode_plan
 from tvm_narcost.training import active
 from tvm_narcost.training.active import (
-    Candidate,
     Doubt,
-    encode_candidate,
     family_weights,
     member_doubt,
     pick_networks,
@@ -52,7 +51,7 @@ def test_a_single_member_cannot_disagree(pool: list[Example], ensemble: KernelEn
 
 
 def test_a_candidate_is_what_training_makes_of_the_same_plan(pool: list[Example]) -> None:
-    candidate = encode_candidate(one_kernel_a_node(member("plain", 0)), PROFILE)
+    candidate = encode_plan(one_kernel_a_node(member("plain", 0)), PROFILE)
     assert candidate.operators == pool[0].operators
     assert np.array_equal(candidate.tokens, pool[0].tokens)
     assert np.array_equal(candidate.yardstick_us, pool[0].yardstick_us)
@@ -123,7 +122,8 @@ def test_fewer_picks_are_the_first_of_more(pool: list[Example], doubts: list[Dou
 
 
 def test_a_network_without_kernels_is_no_news(pool: list[Example], ensemble: KernelEnsemble) -> None:
-    nothing = Candidate((), np.zeros((0, default.WIDTH), np.float32), np.zeros(0))
+    empty = one_kernel_a_node(member("plain", 0))
+    nothing = EncodedPlan(empty, (), np.zeros((0, default.WIDTH), np.float32), np.zeros(0), np.zeros(0))
     doubt = member_doubt(ensemble, nothing)
     assert doubt.share == 0
     assert pick_networks([nothing, pool[0]], [doubt, member_doubt(ensemble, pool[0])], 1)[0].index == 1

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tvm_narcost.database.store import LatencyDatabase
     from tvm_narcost.measure.sources import Source
     from tvm_narcost.models.narformer_latency import NarFormerLatency
-    from tvm_narcost.training.active import Candidate, Pick
+    from tvm_narcost.tokens.encoded import EncodedPlan
+    from tvm_narcost.training.active import Pick
 
 __all__ = ["choose_sources"]
 
@@ -60,13 +61,13 @@ def choose_sources(
 
 def _encode(
     sources: "Sequence[Source]", profile: "HardwareProfile", database: "LatencyDatabase", model: "NarFormerLatency"
-) -> "tuple[list[Source], list[Candidate]]":
+) -> "tuple[list[Source], list[EncodedPlan]]":
     """The sources that take part, and each as the members see it; one of several with the same graph."""
     from tqdm import tqdm
 
     from relay_frontend.passes import canonicalize
     from tvm_narcost.fusion.planner import plan_without_runtime
-    from tvm_narcost.training.active import encode_candidate
+    from tvm_narcost.tokens.encoded import encode_plan
 
     def is_known(key: "dict[str, object] | str") -> bool:
         first = database.first_measured_at(key, profile.id)
@@ -81,7 +82,7 @@ def _encode(
             graph_hash = canonicalize(graph).structural_hash()
             if graph_hash in hashes or is_known(graph_hash):
                 continue
-            candidates.append(encode_candidate(plan_without_runtime(graph, profile, opset=opset), profile))
+            candidates.append(encode_plan(plan_without_runtime(graph, profile, opset=opset), profile))
         except (FrontendError, NarcostError) as error:
             print(f"narcost: {source.name}: no candidate: {error}", file=sys.stderr)
             continue

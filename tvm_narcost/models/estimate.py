@@ -21,7 +21,7 @@ FAR_SHARE = 0.05
 
 
 class Encoded(Protocol):
-    """A network as the models see it; ``training.examples.Example`` is one."""
+    """A network as the models see it; ``tokens.encoded.EncodedPlan`` and ``training.examples.Example`` are."""
 
     @property
     def operators(self) -> tuple[str, ...]:

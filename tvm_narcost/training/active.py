@@ -8,58 +8,22 @@ settles, its own and that of kernels like its own, beyond what earlier picks do:
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_profiles import HardwareProfile
-from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import TrainingError
+from tvm_narcost.models.estimate import Encoded
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.training_kernels import own_columns, whitening
-from tvm_narcost.tokens.default import encode_kernels
-from tvm_narcost.tokens.facts import kernel_facts
-from tvm_narcost.tokens.roofline import roofline
 from tvm_narcost.zoo import CORPUS_FAMILIES
 
-__all__ = [
-    "REACH", "Candidate", "Doubt", "EncodedNetwork", "Pick", "encode_candidate", "family_weights", "member_doubt",
-    "pick_networks",
-]  # fmt: skip
+__all__ = ["REACH", "Doubt", "Pick", "family_weights", "member_doubt", "pick_networks"]
 
 REACH = 1.0
 """Distance at which a measured kernel settles a third of another's doubt, in deviations of an operator's kernels."""
 
 _ROUNDING = 10  # kernels whose columns agree to a tenth of a unit count as one
-
-
-class EncodedNetwork(Protocol):
-    """A network as the members see it; :class:`Candidate` is one, and so is ``training.examples.Example``."""
-
-    @property
-    def operators(self) -> tuple[str, ...]:
-        """Of each kernel."""
-        ...
-
-    @property
-    def tokens(self) -> NDArray[np.float32]:
-        """Schema ``default``, [kernels, default.WIDTH]."""
-        ...
-
-    @property
-    def yardstick_us(self) -> NDArray[np.float64]:
-        """What the learned times are a multiple of, [kernels]."""
-        ...
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A network that might be measured, see :class:`EncodedNetwork`."""
-
-    operators: tuple[str, ...]
-    tokens: NDArray[np.float32]
-    yardstick_us: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -95,14 +59,7 @@ class Pick:
     settled: float
 
 
-def encode_candidate(plan: FusionPlan, profile: HardwareProfile) -> Candidate:
-    """Encode a network by its plan; a few milliseconds."""
-    facts = kernel_facts(plan)
-    tokens = encode_kernels(facts, profile).values
-    return Candidate(facts.ops, tokens, roofline(facts, profile).yardstick_us)
-
-
-def member_doubt(ensemble: KernelEnsemble, network: EncodedNetwork) -> Doubt:
+def member_doubt(ensemble: KernelEnsemble, network: Encoded) -> Doubt:
     """Ask the members.
 
     Raises:
@@ -118,7 +75,7 @@ def member_doubt(ensemble: KernelEnsemble, network: EncodedNetwork) -> Doubt:
 
 
 def pick_networks(
-    candidates: Sequence[EncodedNetwork],
+    candidates: Sequence[Encoded],
     doubts: Sequence[Doubt],
     count: int,
     *,
@@ -197,7 +154,7 @@ class _Kernels:
 
 
 def _distinct_kernels(
-    candidates: Sequence[EncodedNetwork], doubts: Sequence[Doubt], weights: Sequence[float], reach: float
+    candidates: Sequence[Encoded], doubts: Sequence[Doubt], weights: Sequence[float], reach: float
 ) -> tuple[dict[str, _Kernels], list[dict[str, NDArray[np.intp]]]]:
     """The kernels by operator, and of each candidate which of them it has."""
     names = np.array([name for network in candidates for name in network.operators])

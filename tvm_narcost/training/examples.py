@@ -12,9 +12,7 @@ from relay_frontend.plan import FusionPlan
 from tvm_narcost.database import LatencyRecord
 from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.errors import TrainingError
-from tvm_narcost.tokens.default import encode_kernels
-from tvm_narcost.tokens.facts import kernel_facts
-from tvm_narcost.tokens.roofline import roofline
+from tvm_narcost.tokens.encoded import encode_plan
 
 __all__ = ["Example", "encode_record", "encode_records", "measured_latency_us", "share_latency"]
 
@@ -89,8 +87,8 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
     Raises:
         TrainingError: a kernel of its plan was not timed.
     """
-    facts = kernel_facts(record.plan)
-    raw_us = np.full(len(facts), np.nan)
+    encoded = encode_plan(record.plan, profile)
+    raw_us = np.full(len(encoded.operators), np.nan)
     for timed in record.measurement.kernels:
         if timed.samples_us:
             raw_us[timed.kernel] = np.mean(timed.samples_us)
@@ -98,19 +96,18 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
         missing = np.flatnonzero(np.isnan(raw_us)).tolist()
         raise TrainingError(
             f"measurement of {record.name!r}: no time of kernels {missing[:20]}, expected times of all "
-            f"{len(facts)}; measure it again"
+            f"{len(raw_us)}; measure it again"
         )
     latency_us = measured_latency_us(record.measurement)
-    bounds = roofline(facts, profile)
     return Example(
         name=record.name,
         family=record.family,
         graph=record.graph,
         plan=record.plan,
-        operators=facts.ops,
-        tokens=encode_kernels(facts, profile).values,
-        roofline_us=bounds.total_us,
-        yardstick_us=bounds.yardstick_us,
+        operators=encoded.operators,
+        tokens=encoded.tokens,
+        roofline_us=encoded.roofline_us,
+        yardstick_us=encoded.yardstick_us,
         kernels_us=share_latency(raw_us, latency_us),
         latency_us=latency_us,
     )
