@@ -32,6 +32,7 @@ from tvm_narcost.training.fit import FittedModels, dataset_digest, family_folds,
 from tvm_narcost.training.intervals import predict_held_out
 from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.metrics import compute_metrics
+from tvm_narcost.training.splits import leave_families_out
 from tvm_narcost.zoo import CORPUS_FAMILIES, FAMILIES
 
 __all__ = ["LEFT_OUT", "METHODS", "draw_networks", "split_networks", "summarise", "target"]
@@ -117,9 +118,7 @@ def _describe() -> dict[str, Any]:
 
 def split_networks(measured: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     """Networks of the families left out; and the others, without any graph that the former have too."""
-    test = [example for example in measured if example.family in LEFT_OUT]
-    theirs = {example.graph.structural_hash() for example in test}
-    return test, [example for example in measured if example.graph.structural_hash() not in theirs]
+    return leave_families_out(measured, LEFT_OUT)
 
 
 def draw_networks(measured: Sequence[Example], count: int, seed: int) -> list[Example]:

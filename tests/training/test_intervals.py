@@ -122,7 +122,7 @@ def test_order_does_not_matter() -> None:
     ("level", "expected"), [(0.1, 1.0), (0.5, 1.0), (0.51, 2.0), (0.75, 2.0), (0.9, 3.0), (1.0, 3.0)]
 )
 def test_weighted_quantile(level: float, expected: float) -> None:
-    assert intervals._quantile(np.array([3.0, 1.0, 2.0]), np.array([1.0, 2.0, 1.0]), level) == expected
+    assert intervals.weighted_quantile(np.array([3.0, 1.0, 2.0]), np.array([1.0, 2.0, 1.0]), level) == expected
 
 
 def test_a_perfect_prediction_still_has_an_error() -> None:

@@ -27,7 +27,8 @@ from tvm_narcost.training.evaluate import measured_ms
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.few import fit_interval_to_few
 from tvm_narcost.training.fit import FittedModels, artifact_facts, family_folds, judged_families
-from tvm_narcost.training.intervals import predict_held_out
+from tvm_narcost.training.intervals import predict_held_out, weighted_quantile
+from tvm_narcost.training.splits import family_places
 
 __all__ = ["STRENGTHS", "Adapted", "Strength", "Uncorrected", "adapt_models"]
 
@@ -144,7 +145,7 @@ class Uncorrected:
         """Fit a correction to some of the networks, given by their places."""
         off = np.concatenate([self.examples[place].log_efficiency - self._logs[place] for place in chosen])
         weight = np.concatenate([kernel_weight(self.examples[place]) for place in chosen])
-        factor = _weighted_median(off, weight)
+        factor = weighted_quantile(off, weight, 0.5)
         if not strength.rounds:
             return _constant(factor)
         import xgboost
@@ -172,10 +173,7 @@ class _Fold:
 
 def _fit_without(base: Uncorrected, families: Collection[str], seed: int) -> _Fold:
     """Leave families out, and every graph of theirs that another family has too."""
-    hashes = [example.graph.structural_hash() for example in base.examples]
-    test = [place for place, example in enumerate(base.examples) if example.family in families]
-    theirs = {hashes[place] for place in test}
-    rest = [place for place, own in enumerate(hashes) if own not in theirs]
+    test, rest = family_places(base.examples, families)
     if not rest:
         raise TrainingError(
             f"adapt: without families {sorted(families)} no other graph is left, expected networks of several shapes; "
@@ -260,9 +258,3 @@ def _constant(value: float) -> BoostedTrees:
     """Trees that say the same of every row."""
     leaf = np.zeros(1, np.int32)
     return BoostedTrees(CORRECTION_COLUMNS, value, leaf, leaf, np.zeros(1, np.float32), leaf, leaf)
-
-
-def _weighted_median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
-    order = np.argsort(values)
-    reached = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])

@@ -11,9 +11,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.interval import IntervalModel
-from tvm_narcost.training.intervals import CalibratedInterval, HeldOut, fit_interval, rank_correlation
+from tvm_narcost.training.intervals import (
+    CalibratedInterval,
+    HeldOut,
+    families_of,
+    fit_interval,
+    rank_correlation,
+    weighted_quantile,
+)
 
 __all__ = ["fit_interval_to_few", "predictive_quantile"]
 
@@ -36,11 +42,7 @@ def fit_interval_to_few(held_out: Sequence[HeldOut], source: IntervalModel) -> C
     Raises:
         TrainingError: fewer than two families.
     """
-    families = sorted({network.family for network in held_out})
-    if len(families) < 2:
-        raise TrainingError(
-            f"interval: got held-out predictions of families {families}, expected two or more; measure other families"
-        )
+    families = families_of(held_out)
     if len(held_out) >= _ENOUGH_NETWORKS and len(families) >= _ENOUGH_FAMILIES:
         return fit_interval(held_out, source.coverage)
     errors = np.array([network.log_error for network in held_out])
@@ -81,7 +83,5 @@ def _factor(scores: NDArray[np.float64], member: NDArray[np.intp], coverage: flo
     """
     places, counts = np.unique(member, return_counts=True)
     weight = 1.0 / counts[np.searchsorted(places, member)] / len(places)
-    order = np.argsort(scores)
-    reached = np.cumsum(weight[order])
-    row = min(int(np.searchsorted(reached, _level(len(places), coverage) - 1e-9)), len(scores) - 1)
-    return max(float(scores[order][row]), predictive_quantile(float(weight @ scores), len(places), coverage))
+    quantile = weighted_quantile(scores, weight, _level(len(places), coverage))
+    return max(quantile, predictive_quantile(float(weight @ scores), len(places), coverage))

@@ -24,6 +24,7 @@ from tvm_narcost.training.examples import Example
 from tvm_narcost.training.intervals import CalibratedInterval, HeldOut, fit_interval, predict_held_out
 from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.metrics import compute_metrics
+from tvm_narcost.training.splits import leave_families_out
 from tvm_narcost.zoo import CORPUS_FAMILIES
 
 __all__ = [
@@ -116,9 +117,7 @@ def hold_out(
     examples: Sequence[Example], families: Collection[str], settings: TrainingSettings, seeds: Sequence[int]
 ) -> list[HeldOut]:
     """Train without ``families`` and without any graph of theirs that another family has too, and predict them."""
-    test = [example for example in examples if example.family in families]
-    theirs = {example.graph.structural_hash() for example in test}
-    rest = [example for example in examples if example.graph.structural_hash() not in theirs]
+    test, rest = leave_families_out(examples, families)
     return predict_held_out(_as_stored(train_ensemble(rest, settings, seeds)), known_kernels(rest), test)
 
 

@@ -18,7 +18,10 @@ from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.training_kernels import TrainingKernels
 from tvm_narcost.training.examples import Example
 
-__all__ = ["COVERAGE", "CalibratedInterval", "HeldOut", "fit_interval", "predict_held_out", "rank_correlation"]
+__all__ = [
+    "COVERAGE", "CalibratedInterval", "HeldOut", "families_of", "fit_interval", "predict_held_out", "rank_correlation",
+    "weighted_quantile",
+]  # fmt: skip
 
 COVERAGE = 0.90
 _LEVELS = 21  # from COVERAGE to 1, that are tried
@@ -69,20 +72,17 @@ def predict_held_out(
     ensemble: KernelEnsemble, training_kernels: TrainingKernels, examples: Sequence[Example]
 ) -> list[HeldOut]:
     """Predict measured networks; it is the caller's to have trained without their families."""
-    held_out = []
-    for example in examples:  # one at a time: a batch would be padded to the longest
-        (estimate,) = estimate_networks(ensemble, training_kernels, [example])
-        held_out.append(
-            HeldOut(
-                name=example.name,
-                family=example.family,
-                predicted_ms=float(estimate.kernels_us.sum()) / 1e3,
-                measured_ms=example.latency_us / 1e3,
-                signs=estimate.signs,
-                out_of_distribution=estimate.out_of_distribution,
-            )
+    return [
+        HeldOut(
+            name=example.name,
+            family=example.family,
+            predicted_ms=float(estimate.kernels_us.sum()) / 1e3,
+            measured_ms=example.latency_us / 1e3,
+            signs=estimate.signs,
+            out_of_distribution=estimate.out_of_distribution,
         )
-    return held_out
+        for example, estimate in zip(examples, estimate_networks(ensemble, training_kernels, examples), strict=True)
+    ]
 
 
 def fit_interval(held_out: Sequence[HeldOut], coverage: float = COVERAGE) -> CalibratedInterval:
@@ -96,11 +96,7 @@ def fit_interval(held_out: Sequence[HeldOut], coverage: float = COVERAGE) -> Cal
     Raises:
         TrainingError: fewer than two families.
     """
-    families = sorted({network.family for network in held_out})
-    if len(families) < 2:
-        raise TrainingError(
-            f"interval: got held-out predictions of families {families}, expected two or more; measure other families"
-        )
+    families = families_of(held_out)
     errors = np.array([network.log_error for network in held_out])
     member = np.array([families.index(network.family) for network in held_out])
     weight = 1.0 / np.bincount(member)[member] / len(families)
@@ -111,10 +107,24 @@ def fit_interval(held_out: Sequence[HeldOut], coverage: float = COVERAGE) -> Cal
             expected[row] = others.expected_error(held_out[row].signs)
     scores = errors / expected
     level, covered = _lowest_level(scores, member, weight, coverage)
-    model = replace(_fit_expected_error(held_out, coverage), quantile=_quantile(scores, weight, level))
+    model = replace(_fit_expected_error(held_out, coverage), quantile=weighted_quantile(scores, weight, level))
     return CalibratedInterval(
         model, level, dict(zip(families, covered.tolist(), strict=True)), rank_correlation(expected, errors)
     )
+
+
+def families_of(held_out: Sequence[HeldOut]) -> list[str]:
+    """The families that there are predictions of, sorted.
+
+    Raises:
+        TrainingError: fewer than two.
+    """
+    families = sorted({network.family for network in held_out})
+    if len(families) < 2:
+        raise TrainingError(
+            f"interval: got held-out predictions of families {families}, expected two or more; measure other families"
+        )
+    return families
 
 
 def _fit_expected_error(held_out: Sequence[HeldOut], coverage: float) -> IntervalModel:
@@ -161,13 +171,13 @@ def _lowest_level(
     for level in np.linspace(coverage, 1.0, _LEVELS).tolist():
         for family in range(len(covered)):
             own = member == family
-            covered[family] = np.mean(scores[own] <= _quantile(scores[~own], weight[~own], level))
+            covered[family] = np.mean(scores[own] <= weighted_quantile(scores[~own], weight[~own], level))
         if covered.mean() >= coverage:
             break
     return level, covered
 
 
-def _quantile(values: NDArray[np.float64], weight: NDArray[np.float64], level: float) -> float:
+def weighted_quantile(values: NDArray[np.float64], weight: NDArray[np.float64], level: float) -> float:
     """The smallest value that at least ``level`` of the weight lies at or under."""
     order = np.argsort(values)
     reached = np.cumsum(weight[order]) / weight.sum()

@@ -1,13 +1,13 @@
 """Splits: by family for what is held out, by graph hash inside the training families."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from relay_frontend.graph import OpGraph
 from tvm_narcost.errors import TrainingError
 
-__all__ = ["Split", "hash_bucket", "leave_family_out", "split_by_hash"]
+__all__ = ["Split", "family_places", "hash_bucket", "leave_families_out", "leave_family_out", "split_by_hash"]
 
 
 class _Measured(Protocol):
@@ -51,19 +51,28 @@ def split_by_hash(examples: Sequence[Item], *, validation: float, test: float = 
     )
 
 
+def family_places(examples: Sequence[Item], families: Collection[str]) -> tuple[list[int], list[int]]:
+    """Places of the networks of ``families``, and of the others without any graph that those have too."""
+    inside = [place for place, example in enumerate(examples) if example.family in families]
+    theirs = {examples[place].graph.structural_hash() for place in inside}
+    return inside, [place for place, example in enumerate(examples) if example.graph.structural_hash() not in theirs]
+
+
+def leave_families_out(examples: Sequence[Item], families: Collection[str]) -> tuple[list[Item], list[Item]]:
+    """Networks of ``families``, and the others without any graph that those have too."""
+    inside, rest = family_places(examples, families)
+    return [examples[place] for place in inside], [examples[place] for place in rest]
+
+
 def leave_family_out(examples: Sequence[Item], family: str, *, validation: float) -> Split[Item]:
     """Test on one family, train and validate on the others; a graph that is in both counts as the one's.
 
     Raises:
         TrainingError: no network is of that family, or none of another.
     """
-    test = tuple(example for example in examples if example.family == family)
-    held_out = {example.graph.structural_hash() for example in test}
-    others = [
-        example for example in examples if example.family != family and example.graph.structural_hash() not in held_out
-    ]
+    test, others = leave_families_out(examples, (family,))
     if not test or not others:
         known = sorted({example.family for example in examples})
         raise TrainingError(f"family {family!r}: {len(test)} networks, expected one of {known} and another besides")
     within = split_by_hash(others, validation=validation)
-    return Split(within.train, within.validation, test)
+    return Split(within.train, within.validation, tuple(test))
