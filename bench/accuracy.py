@@ -12,12 +12,12 @@ import argparse
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from bench.facts import write_result
 from bench.kernel_kinds import errors_by_kind
-from bench.trainings import append_row, examples, read_rows, run_all, training_pool
+from bench.trainings import append_row, deviation, examples, read_rows, run_all, training_pool
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.training.ablations import ABLATIONS
 from tvm_narcost.training.evaluate import KERNEL_PREDICTORS, PREDICTORS, leave_one_family_out, network_ms
@@ -113,8 +113,7 @@ def _summary(families: dict[str, dict[int, dict[str, float]]]) -> dict[str, Any]
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    deviation = stdev(values) if len(values) > 1 else 0.0
-    return {"mape_mean": round(mean(values), 2), "mape_std": round(deviation, 2), "seeds": len(values)}
+    return {"mape_mean": round(mean(values), 2), "mape_std": deviation(values), "seeds": len(values)}
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
 
 from bench.accuracy import OTHER_FAMILIES
 from bench.facts import write_result
-from bench.trainings import append_row, examples, read_rows, run_all, training_pool
+from bench.trainings import append_row, deviation, examples, family_metrics, read_rows, run_all, training_pool
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.training.active import family_weights, member_doubt, pick_networks
@@ -160,7 +160,8 @@ def _train_once(
     measured = [example for example in split.pool if example.name in chosen]
     rest = [example for example in split.pool if example.name not in chosen]
     ensemble = train_ensemble(measured, _settings(len(measured), setup.steps), (seed,))
-    families = _mape_by_family(ensemble, split.unseen)
+    unseen_ms = network_ms(ensemble_us(ensemble, split.unseen))
+    families = {family: found.mape for family, found in family_metrics(unseen_ms, split.unseen).items()}
     picking = [] if step == setup.rounds else [strategy] if step else strategies
     new = set(added[-setup.batch :])
     return {
@@ -234,13 +235,6 @@ def _settings(networks: int, steps: int) -> TrainingSettings:
     return replace(TrainingSettings(), epochs=max(round(steps / -(-networks // _BATCH)), 1), averaging=_AVERAGING)
 
 
-def _mape_by_family(ensemble: KernelEnsemble, networks: Sequence[Example]) -> dict[str, float]:
-    families: dict[str, list[Example]] = {}
-    for example in networks:
-        families.setdefault(example.family, []).append(example)
-    return {family: _mape(ensemble, found) for family, found in sorted(families.items())}
-
-
 def _mape(ensemble: KernelEnsemble, networks: Sequence[Example]) -> float:
     return compute_metrics(network_ms(ensemble_us(ensemble, networks)), measured_ms(networks)).mape
 
@@ -275,7 +269,7 @@ def _figures(found: Mapping[Key, Row], strategy: str, seeds: Sequence[int], step
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": round(mean(values), 2), "std": round(stdev(values) if len(values) > 1 else 0.0, 2)}
+    return {"mean": round(mean(values), 2), "std": deviation(values)}
 
 
 if __name__ == "__main__":

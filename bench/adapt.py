@@ -15,23 +15,22 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
 
 from bench.facts import write_result
-from bench.trainings import append_row, examples, read_rows, run_all, training_pool
+from bench.trainings import append_row, deviation, examples, family_metrics, read_rows, run_all, training_pool
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.training.adapt import STRENGTHS, Uncorrected, adapt_models
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
-from tvm_narcost.training.evaluate import measured_ms, network_ms
+from tvm_narcost.training.evaluate import network_ms
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.fit import FittedModels, dataset_digest, family_folds, fit_models
 from tvm_narcost.training.intervals import predict_held_out
 from tvm_narcost.training.loop import TrainingSettings
-from tvm_narcost.training.metrics import compute_metrics
 from tvm_narcost.training.splits import leave_families_out
 from tvm_narcost.zoo import CORPUS_FAMILIES, FAMILIES
 
@@ -138,13 +137,7 @@ def _one(profile_id: str, source: Path, method: str, count: int, seed: int) -> d
     few = draw_networks(rest, count, seed)
     found = METHODS[method](_open(source), few, test, load_profile(profile_id), seed)
     predicted = found.pop("predicted_ms")
-    families = sorted({example.family for example in test})
-    rows = {family: [place for place, example in enumerate(test) if example.family == family] for family in families}
-    truth = measured_ms(test)
-    figures = {
-        family: compute_metrics([predicted[row] for row in own], [truth[row] for row in own])
-        for family, own in rows.items()
-    }
+    figures = family_metrics(predicted, test)
     covered = found.pop("covered", None)
     return {
         "method": method, "count": count, "seed": seed, "networks": len(few),
@@ -152,7 +145,12 @@ def _one(profile_id: str, source: Path, method: str, count: int, seed: int) -> d
         "acc_10": {family: round(metrics.acc_10, 2) for family, metrics in figures.items()},
         "kendall_tau": {family: round(metrics.kendall_tau, 4) for family, metrics in figures.items()},
         **({} if covered is None else {
-            "coverage": {family: round(100 * mean(covered[row] for row in own), 2) for family, own in rows.items()}
+            "coverage": {
+                family: round(
+                    100 * mean(own for own, example in zip(covered, test, strict=True) if example.family == family), 2
+                )
+                for family in figures
+            }
         }),
         **found,
     }  # fmt: skip
@@ -219,7 +217,7 @@ def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     errors = [mean(row["mape"].values()) for row in rows]
     figures = {
         "mape_mean": round(mean(errors), 2),
-        "mape_std": round(stdev(errors), 2) if len(errors) > 1 else 0.0,
+        "mape_std": deviation(errors),
         "acc_10": round(mean(mean(row["acc_10"].values()) for row in rows), 1),
         "kendall_tau": round(mean(mean(row["kendall_tau"].values()) for row in rows), 4),
         "draws": len(rows),

@@ -8,11 +8,11 @@ time, so the errors of all kinds add up to the network's.
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from bench.facts import write_result
-from bench.trainings import read_rows
+from bench.trainings import deviation, read_rows
 
 __all__ = ["PREDICTORS", "summarise"]
 
@@ -95,7 +95,7 @@ def _pool(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
 def _figures(sums: Sequence[dict[str, float]]) -> dict[str, float]:
     """Error and bias of one kind over seeds."""
     errors, biases = ([100 * found[part] / found["share"] for found in sums] for part in ("absolute", "signed"))
-    return {"error": round(mean(errors), 2), "error_std": _spread(errors), "bias": round(mean(biases), 2)}
+    return {"error": round(mean(errors), 2), "error_std": deviation(errors), "bias": round(mean(biases), 2)}
 
 
 def _network_figures(runs: Sequence[Sequence[Row]]) -> dict[str, float]:
@@ -104,11 +104,7 @@ def _network_figures(runs: Sequence[Sequence[Row]]) -> dict[str, float]:
     for rows in runs:
         total = sum(row["metrics"]["mape"] * len(row["measured_ms"]) for row in rows)
         errors.append(total / sum(len(row["measured_ms"]) for row in rows))
-    return {"error": round(mean(errors), 2), "error_std": _spread(errors)}
-
-
-def _spread(values: Sequence[float]) -> float:
-    return round(stdev(values), 2) if len(values) > 1 else 0.0
+    return {"error": round(mean(errors), 2), "error_std": deviation(errors)}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,17 @@ from numpy.typing import NDArray
 
 from bench.adapt import LEFT_OUT, split_networks, target
 from bench.facts import write_result
-from bench.trainings import append_row, read_rows, run_all
+from bench.trainings import append_row, deviation, family_metrics, read_rows, run_all
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.database.dataset import read_dataset
 from tvm_narcost.models.kernel_ensemble import TREE_COLUMNS, KernelEnsemble
 from tvm_narcost.models.kernel_sum import fit_trees
 from tvm_narcost.tokens import default
 from tvm_narcost.training.ensemble import ensemble_us, kernel_weight, train_ensemble
-from tvm_narcost.training.evaluate import measured_ms, network_ms
+from tvm_narcost.training.evaluate import network_ms
 from tvm_narcost.training.examples import Example, encode_records
 from tvm_narcost.training.fit import dataset_digest
 from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
-from tvm_narcost.training.metrics import compute_metrics
 
 __all__ = ["PROFILE_COLUMNS", "RUNTIMES", "profile_columns", "summarise", "with_profile"]
 
@@ -170,17 +169,7 @@ def profile_columns(profile: HardwareProfile) -> NDArray[np.float32]:
 
 def _errors(predicted_ms: Sequence[float], test: Sequence[Example]) -> dict[str, float]:
     """Mean absolute percentage error of each family."""
-    truth, families = measured_ms(test), [example.family for example in test]
-    return {
-        family: round(
-            compute_metrics(
-                [found for found, own in zip(predicted_ms, families, strict=True) if own == family],
-                [found for found, own in zip(truth, families, strict=True) if own == family],
-            ).mape,
-            3,
-        )
-        for family in sorted(set(families))
-    }
+    return {family: round(found.mape, 3) for family, found in family_metrics(predicted_ms, test).items()}
 
 
 def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
@@ -193,7 +182,7 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, f
         profile: {
             variant: {
                 "mape_mean": round(mean(errors), 2),
-                "mape_std": round(stdev(errors), 2) if len(errors) > 1 else 0.0,
+                "mape_std": deviation(errors),
                 "seeds": len(errors),
             }
             for variant, errors in sorted(variants.items())

@@ -1,17 +1,20 @@
 """Many trainings in processes of one thread each, and the scratch file from which a stopped run goes on."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import stdev
 from typing import Any, TypeVar
 
 from hardware_profiles import load_profile
 from tvm_narcost.database.dataset import read_dataset
+from tvm_narcost.training.evaluate import measured_ms
 from tvm_narcost.training.examples import Example, encode_records
+from tvm_narcost.training.metrics import Metrics, compute_metrics
 
-__all__ = ["append_row", "examples", "read_rows", "run_all", "training_pool"]
+__all__ = ["append_row", "deviation", "examples", "family_metrics", "read_rows", "run_all", "training_pool"]
 
 Result = TypeVar("Result")
 
@@ -56,3 +59,20 @@ def append_row(scratch: Path, row: dict[str, Any]) -> None:
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with scratch.open("a") as file:
         file.write(json.dumps(row) + "\n")
+
+
+def family_metrics(predicted_ms: Sequence[float], networks: Sequence[Example]) -> dict[str, Metrics]:
+    """How far predictions are off, family by family, by name."""
+    places: dict[str, list[int]] = {}
+    for place, example in enumerate(networks):
+        places.setdefault(example.family, []).append(place)
+    truth = measured_ms(networks)
+    return {
+        family: compute_metrics([predicted_ms[place] for place in own], [truth[place] for place in own])
+        for family, own in sorted(places.items())
+    }
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Standard deviation over seeds, to two digits; 0 of a single one."""
+    return round(stdev(values), 2) if len(values) > 1 else 0.0
