@@ -5,8 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tvm_narcost.cli.measured import add_measured_arguments, read_measured
-from tvm_narcost.errors import TrainingError
+from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
 
 __all__ = ["add_arguments", "run"]
 
@@ -17,23 +16,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="the artifact to start from: its folder, or the id of the profile that has one"
     )
     add_measured_arguments(parser, profile_required=True)
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the artifact (default: where `narcost predict` looks first)"
-    )
+    add_out(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the fit (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Adapt to what was measured, and write the artifact."""
     from hardware_profiles import load_profile
-    from tvm_narcost.api import artifact_folder, own_artifact_folder
+    from tvm_narcost.api import artifact_folder
     from tvm_narcost.training.adapt import adapt_models
     from tvm_narcost.training.fit import FittedModels
 
     profile = load_profile(args.profile)
-    folder = args.out or own_artifact_folder(profile.id)
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    folder = artifact_to_write(args, profile)
     place = Path(args.source)
     source = FittedModels.open(place if place.is_dir() else artifact_folder(load_profile(args.source).id))
     examples = read_measured(args, profile)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
     from tvm_narcost.training.examples import Example
 
-__all__ = ["add_measured_arguments", "read_measured"]
+__all__ = ["add_measured_arguments", "add_out", "artifact_to_write", "read_measured"]
 
 
 def add_measured_arguments(parser: argparse.ArgumentParser, *, profile_required: bool = False) -> None:
@@ -23,6 +23,27 @@ def add_measured_arguments(parser: argparse.ArgumentParser, *, profile_required:
     place = parser.add_mutually_exclusive_group()
     add_database(place)
     place.add_argument("--dataset", type=Path, metavar="FILE", help="a file that `narcost database export` wrote")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Declare --out."""
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the artifact (default: where `narcost predict` looks first)"
+    )
+
+
+def artifact_to_write(args: argparse.Namespace, profile: "HardwareProfile") -> Path:
+    """Where the artifact will be written; better refused now than after minutes of training.
+
+    Raises:
+        TrainingError: a file is in its place.
+    """
+    from tvm_narcost.api import own_artifact_folder
+
+    folder: Path = args.out or own_artifact_folder(profile.id)
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    return folder
 
 
 def read_measured(args: argparse.Namespace, profile: "HardwareProfile") -> "list[Example]":

@@ -3,10 +3,8 @@
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
-from tvm_narcost.cli.measured import add_measured_arguments, read_measured
-from tvm_narcost.errors import TrainingError
+from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
 
 __all__ = ["add_arguments", "run"]
 
@@ -14,9 +12,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
     add_measured_arguments(parser)
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the artifact (default: where `narcost predict` looks first)"
-    )
+    add_out(parser)
     parser.add_argument(
         "--members", type=_positive, default=1, metavar="N", help="networks in the ensemble (default: %(default)s)"
     )
@@ -30,15 +26,12 @@ def run(args: argparse.Namespace) -> int:
     import dataclasses
 
     from hardware_profiles import load_profile
-    from tvm_narcost.api import own_artifact_folder
     from tvm_narcost.training.fit import fit_models
     from tvm_narcost.training.loop import TrainingSettings
 
     profile = load_profile(args.profile)
     examples = read_measured(args, profile)
-    folder = args.out or own_artifact_folder(profile.id)
-    if folder.exists() and not folder.is_dir():  # better found now than after minutes of training
-        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    folder = artifact_to_write(args, profile)
     settings = TrainingSettings()
     if args.epochs is not None:
         settings = dataclasses.replace(settings, epochs=args.epochs)
