@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tvm_narcost.models.linear import Linear
+
 __all__ = ["NarFormer", "NarFormerConfig"]
 
 # No network of narcost's comes near these; a config out of a corrupt file may.
@@ -103,9 +105,9 @@ class Attention(nn.Module):
     def __init__(self, config: NarFormerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.model_width, config.model_width)
-        self.key_value = nn.Linear(config.model_width, 2 * config.model_width)
-        self.out = nn.Linear(config.model_width, config.model_width)
+        self.query = Linear(config.model_width, config.model_width)
+        self.key_value = Linear(config.model_width, 2 * config.model_width)
+        self.out = Linear(config.model_width, config.model_width)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         B, Q, D = x.shape
@@ -129,9 +131,9 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
-            nn.Linear(width, config.feed_forward_ratio * width),
+            Linear(width, config.feed_forward_ratio * width),
             nn.GELU(),
-            nn.Linear(config.feed_forward_ratio * width, width),
+            Linear(config.feed_forward_ratio * width, width),
         )
         self.dropout = nn.Dropout(config.dropout)
 
@@ -175,14 +177,14 @@ class NarFormer(nn.Module):
         self.embed: nn.Module = nn.Identity()
         if config.token_width != width or config.output == "kernels":
             coded = 0 if config.topology == "concat" else config.topology_width
-            self.embed = nn.Linear(config.token_width - coded, width)
-        self.depth = nn.Linear(config.token_width, width) if config.depth_token else None
+            self.embed = Linear(config.token_width - coded, width)
+        self.depth = Linear(config.token_width, width) if config.depth_token else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.encoder_blocks))
         stages = config.fusion_queries if config.pooling == "fusion" else ()
         self.stages = nn.ModuleList(FusionStage(config, queries) for queries in stages)
         if config.output == "kernels":
             parts = 2 if config.pooling == "none" else 3
-            self.head = nn.Sequential(nn.Linear(parts * width, width), nn.GELU(), nn.Linear(width, 1))
+            self.head = nn.Sequential(Linear(parts * width, width), nn.GELU(), Linear(width, 1))
         else:
             self.head = _tapering_head(width + config.static_width)
 
@@ -252,5 +254,5 @@ def _tapering_head(width: int) -> nn.Sequential:
     widths = [width, width // 2, width // 4, width // 8]
     layers: list[nn.Module] = []
     for entering, leaving in pairwise(widths):
-        layers += [nn.Linear(entering, leaving), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        layers += [Linear(entering, leaving), nn.ReLU()]
+    return nn.Sequential(*layers, Linear(widths[-1], 1))
