@@ -21,6 +21,7 @@ from tvm_narcost import api
 from tvm_narcost.api import NetworkPredictor, artifact_folder, own_artifact_folder
 from tvm_narcost.errors import ArtifactError, MeasurementError, RuntimeMissingError
 from tvm_narcost.measure import calibrate
+from tvm_narcost.models import folders
 from tvm_narcost.models.constant import ConstantModel
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.training.evaluate import fit_kernel_sum_to
@@ -251,7 +252,7 @@ def test_an_artifact_of_ones_own_is_loaded(runtime: FakeRuntime) -> None:
 
 
 def test_ones_own_artifact_goes_before_the_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_ARTIFACTS", tmp_path)
+    monkeypatch.setattr(folders, "_ARTIFACTS", tmp_path)
     (tmp_path / "box.tvm").mkdir()
     assert artifact_folder("box.tvm") == tmp_path / "box.tvm"
     own_artifact_folder("box.tvm").mkdir(parents=True)
@@ -259,7 +260,7 @@ def test_ones_own_artifact_goes_before_the_shipped_one(tmp_path: Path, monkeypat
 
 
 def test_profile_without_artifact_says_how_to_train_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_ARTIFACTS", tmp_path)
+    monkeypatch.setattr(folders, "_ARTIFACTS", tmp_path)
     (tmp_path / "other.tvm").mkdir()
     with pytest.raises(ArtifactError, match=r"none found in .*\['other.tvm'\].*narcost train --profile epyc"):
         tvm_narcost.load(SHIPPED_PROFILE)

@@ -22,6 +22,7 @@ from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError, MeasurementError, RuntimeMissingError
 from tvm_narcost.fusion.planner import plan_without_runtime
 from tvm_narcost.measure.runtime import runtime_for
+from tvm_narcost.models.folders import artifact_folder, own_artifact_folder
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.models.roofline import RooflineModel
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 _RULES_OPSET = 17  # of networks that do not come from ONNX: rules for older versions are about what those lack
-_ARTIFACTS = Path(__file__).parent / "artifacts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,27 +234,3 @@ def load(profile: str) -> NetworkPredictor:
             f"train one with `narcost train --profile {found.id}`"
         )
     return NetworkPredictor(found, model, KernelSum.open(folder / KERNEL_SUM_FILE))
-
-
-def artifact_folder(profile_id: str) -> Path:
-    """Where the artifact of a profile is: the user's own goes before the shipped one.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    own = own_artifact_folder(profile_id)
-    for folder in (own, _ARTIFACTS / profile_id):
-        if folder.is_dir():
-            return folder
-    shipped = sorted(folder.name for folder in _ARTIFACTS.iterdir()) if _ARTIFACTS.is_dir() else []
-    raise ArtifactError(
-        f"artifact of profile {profile_id}: none found in {own} or among the shipped ones {shipped}; "
-        f"train one with `narcost train --profile {profile_id}`"
-    )
-
-
-def own_artifact_folder(profile_id: str) -> Path:
-    """Where ``narcost train`` puts an artifact of the user's own."""
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("narcost")) / "artifacts" / profile_id
