@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Each network is stored as soon as it is measured. Stop when you like; the same command goes on from there."
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="ONNX file")
-    parser.add_argument("--zoo", metavar="FAMILY[,FAMILY]", help="families of generated networks, or all")
+    parser.add_argument("--zoo", metavar="FAMILY[,FAMILY]", help="families of generated networks, all, or micro")
     parser.add_argument(
         "--count",
         type=_positive,
@@ -152,15 +152,15 @@ def _sources(args: argparse.Namespace) -> "list[Source]":
 
 
 def _families(text: str) -> list[str]:
-    from tvm_narcost.zoo import FAMILIES
+    from tvm_narcost.zoo import FAMILIES, MICRO_FAMILIES
 
-    if text == "all":
-        return list(FAMILIES)
-    names = text.split(",")
-    unknown = sorted(set(names) - set(FAMILIES))
+    groups = {"all": list(FAMILIES), "micro": list(MICRO_FAMILIES)}
+    names = [family for name in text.split(",") for family in groups.get(name, [name])]
+    known = (*FAMILIES, *MICRO_FAMILIES)
+    unknown = sorted(set(names) - set(known))
     if unknown:
         raise NarcostError(
-            f"--zoo: unknown families {', '.join(unknown)}, expected some of {', '.join(FAMILIES)}, or all"
+            f"--zoo: unknown families {', '.join(unknown)}, expected some of {', '.join(known)}, or all, or micro"
         )
     return list(dict.fromkeys(names))
 

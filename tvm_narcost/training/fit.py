@@ -25,7 +25,7 @@ from tvm_narcost.training.intervals import CalibratedInterval, HeldOut, fit_inte
 from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.metrics import compute_metrics
 from tvm_narcost.training.splits import leave_families_out
-from tvm_narcost.zoo import CORPUS_FAMILIES
+from tvm_narcost.zoo import CORPUS_FAMILIES, MICRO_FAMILIES
 
 __all__ = [
     "FittedModels", "artifact_facts", "dataset_digest", "family_folds", "fit_models", "hold_out", "judged_families",
@@ -80,7 +80,7 @@ def fit_models(
 
     Each of ``folds`` groups of families is held out once while an ensemble of as many members is trained on the rest;
     the interval is calibrated on its predictions there. The final members see all families. Families of the kernel
-    corpus are no networks that anybody asks about: they are trained on and never held out.
+    corpus and micro-graphs are no networks that anybody asks about: they are trained on and never held out.
 
     Raises:
         TrainingError: too few networks, or of one family only.
@@ -109,8 +109,8 @@ def fit_models(
 
 
 def judged_families(examples: Sequence[Example]) -> list[str]:
-    """Families that may be held out: all but those of the kernel corpus, sorted."""
-    return sorted({example.family for example in examples} - set(CORPUS_FAMILIES))
+    """Families that may be held out: all but those of the kernel corpus and of micro-graphs, sorted."""
+    return sorted({example.family for example in examples} - {*CORPUS_FAMILIES, *MICRO_FAMILIES})
 
 
 def hold_out(

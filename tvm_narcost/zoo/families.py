@@ -24,6 +24,20 @@ from tvm_narcost.zoo.hrnet import build_hrnet
 from tvm_narcost.zoo.hybrid import build_hybrid
 from tvm_narcost.zoo.inception import build_googlenet
 from tvm_narcost.zoo.language import build_bert, build_gpt
+from tvm_narcost.zoo.micro import (
+    build_activation,
+    build_broadcast,
+    build_concat,
+    build_epilogue,
+    build_layer_norm,
+    build_matmul,
+    build_multi_consumer,
+    build_pool_add,
+    build_residual,
+    build_shuffle,
+    build_softmax,
+    build_transpose_reduce,
+)
 from tvm_narcost.zoo.mobile import build_efficientnet, build_mnasnet, build_mobilenet_v2, build_mobilenet_v3
 from tvm_narcost.zoo.nasbench201 import build_nasbench201
 from tvm_narcost.zoo.random_wired import build_random_wired
@@ -41,7 +55,7 @@ from tvm_narcost.zoo.yolo import build_yolo
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["CORPUS_FAMILIES", "FAMILIES", "NNLQP_FAMILIES", "Family", "generate"]
+__all__ = ["CORPUS_FAMILIES", "FAMILIES", "MICRO_FAMILIES", "NNLQP_FAMILIES", "Family", "family_named", "generate"]
 
 MAX_FLOPS = 45e9
 MAX_WEIGHT_BYTES = 620e6  # VGG-19 has 575 MB
@@ -49,6 +63,8 @@ _COST_RANGE_US = (300.0, 120e3)
 _LARGE_COST_RANGE_US = (80e3, 380e3)  # VGG-19 at 224 must lie within, not at the edge
 _CORPUS_COST_RANGE_US = (50.0, 20e3)
 _LARGE_CORPUS_COST_RANGE_US = (20e3, 40e3)
+_MICRO_COST_RANGE_US = (15.0, 2e3)
+_LARGE_MICRO_COST_RANGE_US = (2e3, 6e3)
 _SHARE_OF_LARGE = 0.07
 _MAX_COST_US = 400e3
 _DRAWS = 12
@@ -75,6 +91,10 @@ class Family:
 
 def _corpus(name: str, description: str, build: Callable[[GraphBuilder], None]) -> Family:
     return Family(name, description, build, _CORPUS_COST_RANGE_US, _LARGE_CORPUS_COST_RANGE_US)
+
+
+def _micro(name: str, description: str, build: Callable[[GraphBuilder], None]) -> Family:
+    return Family(f"micro_{name}", description, build, _MICRO_COST_RANGE_US, _LARGE_MICRO_COST_RANGE_US)
 
 
 _ALL = (
@@ -130,6 +150,37 @@ CORPUS_FAMILIES: tuple[str, ...] = (
 )  # fmt: skip
 """Networks of a few random kernels each: for training on shapes that no other family has, not for judging."""
 
+_MICRO = (
+    _micro("broadcast", "a chain of exponentials and the like, broadcast against a large tensor", build_broadcast),
+    _micro("pool_add", "pooling and addition", build_pool_add),
+    _micro("layer_norm", "layer and root-mean-square normalisation, spelled out", build_layer_norm),
+    _micro("softmax", "softmax, spelled out", build_softmax),
+    _micro("shuffle", "reshapes and transposes between element-wise arithmetic", build_shuffle),
+    _micro("transpose_reduce", "a transpose before a reduction", build_transpose_reduce),
+    _micro("multi_consumer", "element-wise arithmetic whose values have several readers", build_multi_consumer),
+    _micro("concat", "dense layers joined to all before them", build_concat),
+    _micro("matmul", "products of transposed operands and of sums, in chains", build_matmul),
+    _micro("epilogue", "a convolution and a long row of element-wise operators", build_epilogue),
+    _micro("residual", "branches that meet again", build_residual),
+    _micro("activation", "GELU, SiLU, Mish and gates, spelled out", build_activation),
+)
+
+MICRO_FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _MICRO})
+"""Micro-graphs over whose fusion a compiler can win or lose much, by family. They are not in :data:`FAMILIES`: other
+profiles' datasets and benchmarks, which go over those, have no use for them."""
+
+
+def family_named(name: str) -> Family:
+    """A family of :data:`FAMILIES` or :data:`MICRO_FAMILIES`.
+
+    Raises:
+        ZooError: there is none of that name.
+    """
+    found = FAMILIES.get(name) or MICRO_FAMILIES.get(name)
+    if found is None:
+        raise ZooError(f"unknown zoo family {name!r}, expected one of {', '.join((*FAMILIES, *MICRO_FAMILIES))}")
+    return found
+
 
 def generate(family: str, seed: int) -> "onnx.ModelProto":
     """One network of a family: the same family and seed give the same bytes.
@@ -138,7 +189,7 @@ def generate(family: str, seed: int) -> "onnx.ModelProto":
     log-uniformly, so the members are too, as far as the family reaches.
 
     Args:
-        family: a key of :data:`FAMILIES`.
+        family: a key of :data:`FAMILIES` or :data:`MICRO_FAMILIES`.
         seed: any integer.
 
     Returns:
@@ -148,11 +199,10 @@ def generate(family: str, seed: int) -> "onnx.ModelProto":
     Raises:
         ZooError: the family is unknown.
     """
-    if family not in FAMILIES:
-        raise ZooError(f"unknown zoo family {family!r}, expected one of {', '.join(FAMILIES)}")
+    drawn = draw_network(family_named(family), seed)
     from tvm_narcost.zoo.emit import to_model
 
-    return to_model(draw_network(FAMILIES[family], seed), f"{family}-{seed}")
+    return to_model(drawn, f"{family}-{seed}")
 
 
 def draw_network(family: Family, seed: int) -> GraphBuilder:
