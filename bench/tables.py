@@ -96,6 +96,22 @@ def _tokens() -> str:
     return _markdown(["graph, schema", *(f"{size:,}" for size in sizes), "exponent"], rows)
 
 
+def _flops_counter() -> str:
+    """Multiply-accumulates of the nine real networks, by costs.py and by a public counter."""
+    document = _read("flops_counter")
+    rows = [
+        [
+            row["network"],
+            f"{row['macs']:,}",
+            f"{row['counter_macs']:,}",
+            f"{100 * row['deviation']:+.2f} %",
+            f"{100 * row['deviation_without_bias']:+.2f} %",
+        ]
+        for row in document["networks"]
+    ]
+    return _markdown(["network", "MAC", document["counter"], "deviation", "without its biases"], rows)
+
+
 def _planners(name: str = "planners") -> str:
     """How far the planner by rules agrees with the runtime's own."""
     summary = _read(name)["summary"]
@@ -219,6 +235,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "adapt": _adapt,
     "breakdown": _breakdown,
     "certainty": _certainty,
+    "flops_counter": _flops_counter,
     "light": _light,
     "noise_floor": _noise_floor,
     "one_trunk": _one_trunk,
