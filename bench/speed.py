@@ -1,4 +1,7 @@
-"""Time of each step from a file to milliseconds, one core: bench/results/speed.json."""
+"""Time of each step from a file to milliseconds, one core: bench/results/speed.json.
+
+Beside light_resnet50 a network of 239 operators is predicted, and two networks of each zoo family in one batch.
+"""
 
 import argparse
 import os
@@ -12,14 +15,23 @@ import torch
 
 import tvm_narcost
 from bench.facts import light_model, write_result
+from hardware_profiles import HardwareProfile
 from relay_frontend import load_graph
-from relay_frontend.onnx import load_model
+from relay_frontend.onnx import from_onnx, load_model
+from relay_frontend.passes import canonicalize
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.fusion.planner import plan_without_runtime
+from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.tokens.default import encode_kernels
+from tvm_narcost.tokens.encoded import EncodedPlan, encode_plan
 from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.tokens.paper import encode_graph
+from tvm_narcost.zoo import CORPUS_FAMILIES, FAMILIES, generate
 
 _RUNS = 30
 _COLD_RUNS = 5
+_LARGE = ("efficientnet", 9)
+_BATCH_SEEDS = 2
 
 
 def main() -> None:
@@ -30,6 +42,9 @@ def main() -> None:
     torch.set_num_threads(1)
     path = light_model("resnet50")
     predictor = tvm_narcost.load(arguments.profile)
+    model = predictor.model
+    if not isinstance(model, NarFormerLatency):
+        raise SystemExit(f"profile {arguments.profile} has no NAR-Former, expected one with an artifact: narcost train")
     graph = load_graph(path)
     plan = predictor.plan(load_model(path))
     steps = {
@@ -44,7 +59,58 @@ def main() -> None:
     }
     for step, figures in steps.items():
         print(f"{step}: {figures['median_ms']:.2f} ms")
-    write_result("speed", "bench.speed", arguments.profile, {"network": path.name, "steps": steps})
+    result = {
+        "network": path.name,
+        "steps": steps,
+        "large": _large_network(model, predictor.profile),
+        "batch": _batch(model, predictor.profile),
+    }
+    print(f"large network: {result['large']}\nbatch: {result['batch']}")
+    write_result("speed", "bench.speed", arguments.profile, result)
+
+
+def _large_network(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, object]:
+    """One network of 239 operators: from its plan, and from its tokens."""
+    plan = _zoo_plan(*_LARGE, profile)
+    encoded = encode_plan(plan, profile)
+    return {
+        "network": f"{_LARGE[0]} {_LARGE[1]}",
+        "operators": len(plan.graph.nodes),
+        "kernels": len(plan.kernels),
+        "plan to default tokens": _timed(lambda: _encode(plan, profile)),
+        "predict, tokens known": _timed(lambda: model.predict_encoded([encoded])),
+        "predict, plan known": _timed(
+            lambda: model.predict_encoded([_encode(plan, profile)]),
+        ),
+    }
+
+
+def _batch(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, object]:
+    """Networks of all families, predicted in one call; networks a second."""
+    families = [family for family in FAMILIES if family not in CORPUS_FAMILIES]
+    plans = [_zoo_plan(family, seed, profile) for family in families for seed in range(_BATCH_SEEDS)]
+    encoded = [_encode(plan, profile) for plan in plans]
+    known = _timed(lambda: model.predict_encoded(encoded))
+    whole = _timed(lambda: model.predict_encoded([_encode(plan, profile) for plan in plans]))
+    return {
+        "networks": len(plans),
+        "mean_kernels": round(statistics.mean(len(plan.kernels) for plan in plans), 1),
+        "networks_a_second, tokens known": round(len(plans) / known["median_ms"] * 1e3),
+        "networks_a_second, plan known": round(len(plans) / whole["median_ms"] * 1e3),
+    }
+
+
+def _zoo_plan(family: str, seed: int, profile: HardwareProfile) -> FusionPlan:
+    model = generate(family, seed)
+    opset = model.opset_import[0].version
+    return plan_without_runtime(canonicalize(from_onnx(model)), profile, opset=opset)
+
+
+def _encode(plan: FusionPlan, profile: HardwareProfile) -> EncodedPlan:
+    """Encode as for a plan that was never seen: what is remembered of it is forgotten first."""
+    kernel_facts.cache_clear()
+    encode_plan.cache_clear()
+    return encode_plan(plan, profile)
 
 
 def _timed(step: Callable[[], object], runs: int = _RUNS) -> dict[str, float]:

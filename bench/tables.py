@@ -79,9 +79,17 @@ def _light() -> str:
 def _speed() -> str:
     """Milliseconds of each step."""
     document = _read("speed")
-    rows = [[step, f"{figures['median_ms']:.2f}", f"{figures['p90_ms']:.2f}"]
-            for step, figures in document["steps"].items()]  # fmt: skip
-    return _markdown(["step", "median ms", "p90 ms"], rows)
+    large, batch = document["large"], document["batch"]
+    size = f"{large['operators']} operators, {large['kernels']} kernels"
+    steps = document["steps"] | {f"{size}: {step}": figures for step, figures in large.items() if type(figures) is dict}
+    rows = [[step, f"{figures['median_ms']:.2f}", f"{figures['p90_ms']:.2f}"] for step, figures in steps.items()]
+    throughput = ", ".join(
+        f"{value:,} with {name.partition(', ')[2]}" for name, value in batch.items() if name.startswith("networks_")
+    )
+    batched = (
+        f"In one batch of {batch['networks']} networks of {batch['mean_kernels']:.0f} kernels: networks a second, "
+    )
+    return _markdown(["step", "median ms", "p90 ms"], rows) + f"\n\n{batched}{throughput}."
 
 
 def _tokens() -> str:
