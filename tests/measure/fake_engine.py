@@ -39,6 +39,20 @@ class FakeEngine:
         time.sleep(self._profile.protocol.budget_s)
         return measured(graph, self._profile.id)
 
+    def measure_plans(
+        self, model: int, graph: OpGraph, count: int, known: frozenset[str]
+    ) -> list[tuple[FusionPlan, Measurement]]:
+        """The default first, timed twice; then one plan a way to cut the chain in two."""
+        if model == 103:
+            raise MeasurementError("out of memory")
+        nodes = len(graph.nodes)
+        cuts = [(*range(nodes),)], *([(*range(cut),), (*range(cut, nodes),)] for cut in range(1, nodes))
+        plans = [FusionPlan(graph, tuple(kernels), "tvm") for kernels in cuts][:count]
+        new = [plan for plan in plans if plan.plan_hash() not in known]
+        if not new:
+            return []
+        return [(plan, timed(plan, self._profile.id)) for plan in [plans[0], plans[0], *new[plans[0] in new :]]]
+
 
 def chain(length: int, family: str = "f") -> OpGraph:
     """``length`` + 1 Relus one after another, on a width that the family's name decides."""
@@ -50,20 +64,23 @@ def chain(length: int, family: str = "f") -> OpGraph:
 def measured(graph: OpGraph, profile_id: str, first_us: float = 10.0) -> tuple[FusionPlan, Measurement]:
     """A plan of one kernel a node, and a measurement that belongs to it."""
     plan = FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "rules")
-    measurement = Measurement(
-        graph_hash=graph.structural_hash(),
+    return plan, timed(plan, profile_id, first_us)
+
+
+def timed(plan: FusionPlan, profile_id: str, first_us: float = 10.0) -> Measurement:
+    return Measurement(
+        graph_hash=plan.graph.structural_hash(),
         plan_hash=plan.plan_hash(),
         profile_id=profile_id,
         samples_us=(first_us, 11.25, 10.5),
         reference_us=(1.0, 1.5, 1.25),
-        kernels=tuple(KernelTime(index, (1.0 + index, 2.0)) for index in range(len(graph.nodes))),
+        kernels=tuple(KernelTime(index, (1.0 + index, 2.0)) for index in range(len(plan.kernels))),
         fingerprint=(("cpu_model", "test"), ("load_average", f"{first_us}")),
         protocol_version=PROTOCOL_VERSION,
         verdict="stable",
         reason="",
         measured_at="2026-01-01T00:00:00+00:00",
     )
-    return plan, measurement
 
 
 def make_fake_engine(profile: HardwareProfile) -> FakeEngine:

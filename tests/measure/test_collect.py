@@ -76,6 +76,29 @@ def test_a_crash_and_a_hang_of_the_worker_cost_one_network_each(fake: Any, datab
     assert report.failures[1] == ("f-101", "measuring it took more than 1 s and was given up")
 
 
+def test_plans_of_one_network_are_rows_beside_each_other(fake: Any, database: LatencyDatabase) -> None:
+    def run(count: int | None, *seeds: int) -> tuple[int, int, int]:
+        report = collect(members(*seeds), fake.make_profile(), database, make_engine=fake.make_fake_engine, plans=count)
+        return report.stable, report.failed, report.skipped
+
+    assert run(3, 5, 103, 1) == (4 + 3, 1, 0)  # the chain of 2 has but two plans; each default is timed twice
+    records = list(database.records(PROFILE_ID))
+    assert [len(record.plan.kernels) for record in records] == [1, 2, 2, 1, 2]
+    assert [record.name for record in records] == ["f-5"] * 3 + ["f-1"] * 2
+    assert [len(record.earlier) for record in records] == [1, 0, 0, 1, 0]
+    assert run(3, 5, 103, 1) == (0, 0, 3)
+    assert run(5, 5, 103, 1) == (4, 0, 2)  # two more plans, and the default beside them
+    assert len(database.plan_hashes({"zoo": "f", "seed": 5}, PROFILE_ID)) == 5
+    assert run(None, 5, 1) == (0, 0, 2)
+
+
+def test_a_runtime_of_one_plan_says_so(fake: Any) -> None:
+    from tvm_narcost.measure.runtime import plan_runtime
+
+    with pytest.raises(MeasurementError, match=r"'test.fake': fake runs the plan that it makes itself"):
+        plan_runtime(object(), fake.make_profile())
+
+
 def test_failures_are_tried_again_only_when_asked(fake: Any, database: LatencyDatabase) -> None:
     def run(retry: tuple[Verdict, ...] = ()) -> tuple[int, int]:
         profile = fake.make_profile()
@@ -197,17 +220,17 @@ def test_a_database_that_is_gone_ends_the_run(fake: Any, database: LatencyDataba
 def test_a_worker_is_replaced_after_a_number_of_networks(
     fake: Any, database: LatencyDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tvm_narcost.measure import collect as module
+    from tvm_narcost.measure import worker_handle as module
 
     started: list[int] = []
-    start: Callable[[Any], None] = module._Worker._start
+    start: Callable[[Any], None] = module.WorkerHandle._start
 
     def count_and_start(worker: Any) -> None:
         started.append(1)
         start(worker)
 
     monkeypatch.setattr(module, "_NETWORKS_A_WORKER", 2)
-    monkeypatch.setattr(module._Worker, "_start", count_and_start)
+    monkeypatch.setattr(module.WorkerHandle, "_start", count_and_start)
     report = collect(members(1, 2, 3, 4, 5), fake.make_profile(), database, make_engine=fake.make_fake_engine)
     assert (report.stable, len(started)) == (5, 3)
 

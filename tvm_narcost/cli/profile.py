@@ -61,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with --active: candidates of each family (default: {_POOL})",
     )
     parser.add_argument(
+        "--plans",
+        type=_positive,
+        metavar="K",
+        help="measure each network under K fusion plans (where the runtime takes any), interleaved",
+    )
+    parser.add_argument(
         "--again",
         type=_fraction,
         metavar="FRACTION",
@@ -91,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
                 progress=bar.show,
                 retry=_retry(args),
                 again=args.again is not None,
+                plans=args.plans,
             )
         print(_summary(report, database, profile.id, again=args.again is not None))
         if args.models:
@@ -133,6 +140,8 @@ def _sources(args: argparse.Namespace) -> "list[Source]":
             "--active: picks among what was never measured, expected no --again, --retry-failed or --retry-noisy "
             "beside it; run those with a command of their own"
         )
+    if args.again is not None and args.plans is not None:
+        raise NarcostError("--again: measures the runtime's own plan, expected no --plans beside it; leave one out")
     if args.again is not None:
         if args.zoo is None or args.models or _retry(args):
             raise NarcostError(

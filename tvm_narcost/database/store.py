@@ -13,7 +13,7 @@ from tvm_narcost.database.inserting import check_measurement, insert_measurement
 from tvm_narcost.database.measurement import VERDICTS, Measurement, Verdict
 from tvm_narcost.database.reading import read_latest, read_records
 from tvm_narcost.database.records import LatencyRecord, NetworkRecord, source_key
-from tvm_narcost.database.tables import HEAD, Base, MeasurementRow, Network, Source
+from tvm_narcost.database.tables import HEAD, Base, MeasurementRow, Network, Plan, Source
 
 __all__ = ["DatabaseStats", "FamilyStats", "LatencyDatabase"]
 
@@ -95,6 +95,19 @@ class LatencyDatabase:
                 insert_measurement(connection, network, plan, older)
             return insert_measurement(connection, network, plan, measurement)
 
+    def add_plans(self, network: NetworkRecord, pairs: Iterable[tuple[FusionPlan, Measurement]]) -> None:
+        """Add measurements of several plans of one network, in this order, in one transaction.
+
+        Raises:
+            DatabaseError: as for :meth:`add`.
+        """
+        checked = list(pairs)
+        for plan, measurement in checked:
+            check_measurement(network, plan, measurement)
+        with typed_errors(self._engine), writing(self._engine) as connection:
+            for plan, measurement in checked:
+                insert_measurement(connection, network, plan, measurement)
+
     def link(self, network: NetworkRecord) -> None:
         """Note that ``network.source`` gives a network that is there already, so that it counts as measured."""
         with typed_errors(self._engine), writing(self._engine) as connection:
@@ -117,6 +130,19 @@ class LatencyDatabase:
         )
         with typed_errors(self._engine), reading(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
+
+    def plan_hashes(
+        self, source: Mapping[str, Any] | str, profile_id: str, *, verdicts: Collection[Verdict] = VERDICTS
+    ) -> frozenset[str]:
+        """Plans of a source or graph hash that have a measurement of one of these verdicts on the profile."""
+        query = (
+            select(Plan.plan_hash)
+            .join(MeasurementRow, MeasurementRow.plan_id == Plan.id)
+            .where(_rows_of(source, profile_id), MeasurementRow.verdict.in_(list(verdicts)))
+            .distinct()
+        )
+        with typed_errors(self._engine), reading(self._engine) as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def count_stable(self, source: Mapping[str, Any] | str, profile_id: str) -> int:
         """How many stable measurements a source or graph hash has, under the plan of the newest of them."""

@@ -8,7 +8,7 @@ from statistics import median, quantiles
 from hardware_profiles import MeasurementProtocol
 from tvm_narcost.database.measurement import Verdict
 
-__all__ = ["Samples", "iqr_ratio", "take_samples", "warm_up"]
+__all__ = ["Samples", "iqr_ratio", "judged", "take_samples", "warm_up"]
 
 _FEWEST_TO_JUDGE = 3  # below this an interquartile range says nothing
 _LEAST_CORE_SHARE = 0.90
@@ -96,6 +96,13 @@ def take_samples(
         if agreed or spent or len(samples_us) >= protocol.max_samples:
             break
     core_share = (cpu_clock() - cpu_started) / max(after - started, 1)
+    return judged(samples_us, reference_us, core_share, protocol)
+
+
+def judged(
+    samples_us: Sequence[float], reference_us: Sequence[float], core_share: float, protocol: MeasurementProtocol
+) -> Samples:
+    """Samples with their verdict; ``core_share`` is the part of one core that this process had meanwhile."""
     reason = _why_noisy(samples_us, core_share, protocol)
     return Samples(tuple(samples_us), tuple(reference_us), "noisy" if reason else "stable", reason)
 

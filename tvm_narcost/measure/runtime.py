@@ -1,17 +1,18 @@
 """Runtime: the interface that every runtime that can be planned for and measured has."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import onnx
 
 from hardware_profiles import HardwareProfile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import Measurement
-from tvm_narcost.errors import RuntimeMissingError
+from tvm_narcost.errors import MeasurementError, RuntimeMissingError
 
-__all__ = ["Runtime", "runtime_for"]
+__all__ = ["PlanRuntime", "Runtime", "plan_runtime", "runtime_for"]
 
 
 class Runtime(Protocol):
@@ -39,6 +40,53 @@ class Runtime(Protocol):
             MeasurementError: the runtime cannot build or run the network, or its kernels cannot be told apart.
         """
         ...
+
+
+@runtime_checkable
+class PlanRuntime(Protocol):
+    """A runtime that runs a network under whatever plan it is given."""
+
+    def measure_plans(
+        self,
+        model: onnx.ModelProto,
+        profile: HardwareProfile,
+        *,
+        graph_hash: str,
+        count: int,
+        known: frozenset[str] = frozenset(),
+    ) -> Sequence[tuple[FusionPlan, Measurement]]:
+        """Time ``model`` under several plans, interleaved, so that a drift of the machine meets all of them alike.
+
+        Args:
+            model: the network; every input shape is static.
+            profile: threads, options and timing protocol.
+            graph_hash: of the network as read from its file.
+            count: how many plans to draw: the runtime's default, none fused, and random legal ones; the same model
+                and count give the same plans.
+            known: hashes of plans that are not to be measured again; the default is, beside any new one.
+
+        Returns:
+            One measurement a plan, before them a second one of the default (what noise there is); nothing where all
+            plans are known. A plan that cannot be built is a failed measurement.
+
+        Raises:
+            MeasurementError: the runtime cannot build or run the network at all.
+        """
+        ...
+
+
+def plan_runtime(runtime: object, profile: HardwareProfile) -> PlanRuntime:
+    """``runtime``, if it runs any plan.
+
+    Raises:
+        MeasurementError: it does not.
+    """
+    if isinstance(runtime, PlanRuntime):
+        return runtime
+    raise MeasurementError(
+        f"profile {profile.id!r}: {profile.runtime.name} runs the plan that it makes itself, expected a runtime that "
+        "takes others (tvm): leave --plans out, or choose another --profile"
+    )
 
 
 # runtime's name in a profile -> (module it needs, what to give to pip, our module, our class)

@@ -6,8 +6,9 @@ Parent and worker exchange JSON over a pipe::
                           <-    {"kind": "ready"}  or  {"kind": "missing", "reason": ...}
     {"kind": "build", ..} ->
                           <-    {"kind": "built", "graph": ...}  or  {"kind": "failed", "reason": ...}
-    {"kind": "measure"}   ->    (or "drop": a network of this structure has been measured)
-                          <-    {"kind": "measured", "plan": ..., "measurement": ...}  or  "failed"
+    {"kind": "measure"}   ->    (or "drop": a network of this structure has been measured; with "plans": K,
+                                "known": [plan hashes] up to K plans that are not among those)
+                          <-    {"kind": "measured", "pairs": [{"plan": ..., "measurement": ...}]}  or  "failed"
 """
 
 import json
@@ -16,7 +17,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +53,16 @@ class Engine(Protocol):
         """
         ...
 
+    def measure_plans(
+        self, model: Any, graph: OpGraph, count: int, known: frozenset[str]
+    ) -> Sequence[tuple[FusionPlan, Measurement]]:
+        """Time it under several plans; see :class:`tvm_narcost.measure.runtime.PlanRuntime`.
+
+        Raises:
+            NarcostError: the runtime has but one plan, or cannot build or run the network.
+        """
+        ...
+
 
 EngineMaker = Callable[[HardwareProfile], Engine]
 
@@ -77,6 +88,14 @@ class _RuntimeEngine:
 
     def measure(self, model: Any, graph: OpGraph) -> tuple[FusionPlan, Measurement]:
         return self._runtime.measure(model, self._profile, graph_hash=graph.structural_hash())
+
+    def measure_plans(
+        self, model: Any, graph: OpGraph, count: int, known: frozenset[str]
+    ) -> Sequence[tuple[FusionPlan, Measurement]]:
+        from tvm_narcost.measure.runtime import plan_runtime
+
+        runtime = plan_runtime(self._runtime, self._profile)
+        return runtime.measure_plans(model, self._profile, graph_hash=graph.structural_hash(), count=count, known=known)
 
 
 def runtime_engine(profile: HardwareProfile) -> Engine:
@@ -113,10 +132,15 @@ def _serve(connection: Connection, engine: Engine, request: dict[str, Any]) -> N
     try:
         model, graph = engine.build(source_from_document(request["source"], request["path"]))
         send(connection, {"kind": "built", "graph": graph.to_json()})
-        if receive(connection)["kind"] == "drop":
+        wanted = receive(connection)
+        if wanted["kind"] == "drop":
             return
-        plan, measurement = engine.measure(model, graph)
-        answer = {"kind": "measured", "plan": plan.to_json(), "measurement": measurement.to_json()}
+        if "plans" in wanted:
+            pairs = engine.measure_plans(model, graph, wanted["plans"], frozenset(wanted["known"]))
+        else:
+            pairs = [engine.measure(model, graph)]
+        documents = [{"plan": plan.to_json(), "measurement": measurement.to_json()} for plan, measurement in pairs]
+        answer = {"kind": "measured", "pairs": documents}
     except (NarcostError, FrontendError) as error:
         answer = {"kind": "failed", "reason": f"{type(error).__name__}: {error}"}
     except (EOFError, BrokenPipeError, ConnectionResetError):
