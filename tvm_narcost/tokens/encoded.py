@@ -10,6 +10,7 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import kernel_facts
+from tvm_narcost.tokens.inlining import INLINING_RUNTIMES
 from tvm_narcost.tokens.roofline import roofline
 
 __all__ = ["EncodedPlan", "encode_plan"]
@@ -37,7 +38,7 @@ class EncodedPlan:
 @functools.lru_cache(maxsize=16)  # NAR-Former and kernel-sum are asked about the same plan
 def encode_plan(plan: FusionPlan, profile: HardwareProfile) -> EncodedPlan:
     """Encode a plan; linear in nodes and edges."""
-    facts = kernel_facts(plan)
+    facts = kernel_facts(plan, inlining=profile.runtime.name in INLINING_RUNTIMES)
     bounds = roofline(facts, profile)
     tokens = encode_kernels(facts, profile, bounds).values
     for values in (tokens, bounds.total_us):

@@ -15,6 +15,7 @@ from relay_frontend.graph import GRAPH_INPUT, PARAMETER, OpGraph
 from relay_frontend.ops import operator_category
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.extents import EXTENTS, node_extents
+from tvm_narcost.tokens.inlining import inlined_flops, moving_member
 
 __all__ = ["COLUMNS", "KernelFacts", "kernel_facts"]
 
@@ -31,6 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 
 _INDEX = {name: position for position, name in enumerate(COLUMNS)}
+_MOVES = frozenset(EXTENTS.index(name) for name in ("run", "stride", "single_axis"))
 _STATIC = _INDEX["inputs"]  # the columns before this one depend on the node alone
 
 
@@ -61,15 +63,27 @@ class KernelFacts:
 
 
 @functools.lru_cache(maxsize=16)  # one prediction asks for the same plan's facts once a model
-def kernel_facts(plan: FusionPlan) -> KernelFacts:
-    """Describe every kernel of a plan; linear in nodes and edges."""
+def kernel_facts(plan: FusionPlan, *, inlining: bool = False) -> KernelFacts:
+    """Describe every kernel of a plan; linear in nodes and edges.
+
+    Args:
+        plan: the kernels.
+        inlining: whether a kernel's operators are inlined into one loop nest, see :mod:`tvm_narcost.tokens.inlining`.
+    """
     graph = plan.graph
     kernel_of = [0] * len(graph.nodes)
     for position, members in enumerate(plan.kernels):
         for index in members:
             kernel_of[index] = position
-    mains = [_main_node(graph, members) for members in plan.kernels]
-    rows = [_static_row(graph, members, main) for members, main in zip(plan.kernels, mains, strict=True)]
+    works = [
+        inlined_flops(graph, members) if inlining else [float(operator_cost(graph, index).flops) for index in members]
+        for members in plan.kernels
+    ]
+    mains = [_main_node(graph, members, work) for members, work in zip(plan.kernels, works, strict=True)]
+    rows = [
+        _static_row(graph, members, main, sum(work), moving_member(graph, members) if inlining else None)
+        for members, main, work in zip(plan.kernels, mains, works, strict=True)
+    ]
     values = np.zeros((len(rows), len(COLUMNS)))
     if rows:
         values[:, :_STATIC] = np.array(rows)
@@ -85,13 +99,14 @@ def kernel_facts(plan: FusionPlan) -> KernelFacts:
     )
 
 
-def _main_node(graph: OpGraph, members: tuple[int, ...]) -> int:
+def _main_node(graph: OpGraph, members: tuple[int, ...], work: Sequence[float]) -> int:
     if len(members) == 1:
         return members[0]
-    return max(
-        members,
-        key=lambda index: (operator_cost(graph, index).flops, sum(t.elements for t in graph.nodes[index].outputs)),
+    place = max(
+        range(len(members)),
+        key=lambda place: (work[place], sum(kind.elements for kind in graph.nodes[members[place]].outputs)),
     )
+    return members[place]
 
 
 def _activation(graph: OpGraph, members: tuple[int, ...], main: int) -> str:
@@ -104,8 +119,10 @@ def _activation(graph: OpGraph, members: tuple[int, ...], main: int) -> str:
     return ""
 
 
-def _static_row(graph: OpGraph, members: tuple[int, ...], main: int) -> Sequence[float]:
-    """The columns that depend on the kernel's own nodes alone."""
+def _static_row(
+    graph: OpGraph, members: tuple[int, ...], main: int, flops: float, moving: int | None
+) -> Sequence[float]:
+    """The columns that depend on the kernel's own nodes alone; ``moving`` says how the kernel reads, else ``main``."""
     costs = [operator_cost(graph, index) for index in members]
     node = graph.nodes[main]
     if len(members) == 1:
@@ -113,11 +130,15 @@ def _static_row(graph: OpGraph, members: tuple[int, ...], main: int) -> Sequence
     else:
         traffic = _group_traffic(graph, members, costs)
     shape = node_extents(node.op, node.attributes, graph.input_types(main), node.outputs)
+    if moving is not None and moving != main:
+        mover = graph.nodes[moving]
+        moved = node_extents(mover.op, mover.attributes, graph.input_types(moving), mover.outputs)
+        shape = tuple(moved[place] if place in _MOVES else extent for place, extent in enumerate(shape))
     constant = any(edge.source == PARAMETER for edge in node.inputs)
     activations = sum(operator_category(graph.nodes[index].op) == "activation" for index in members if index != main)
     attributes = node.attribute_map
     return (
-        sum(cost.flops for cost in costs),
+        flops,
         sum(cost.padding_flops for cost in costs),
         *traffic,
         *shape,
