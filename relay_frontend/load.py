@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relay_frontend.collection import collection_paused
 from relay_frontend.errors import ModelFileError
 from relay_frontend.graph import OpGraph
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
@@ -36,6 +37,7 @@ def load_graph(
     return load_module(path, shapes=shapes, limits=limits)[0]
 
 
+@collection_paused()
 def load_module(
     path: Path | str, *, shapes: Mapping[str, tuple[int, ...]] | None = None, limits: Limits = DEFAULT_LIMITS
 ) -> tuple[OpGraph, FusionPlan | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
+from relay_frontend.collection import collection_paused
 from relay_frontend.errors import ModelFileError
 from relay_frontend.graph import OpGraph
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
@@ -38,6 +39,7 @@ def read_onnx(
     return from_onnx(load_model(path, limits=limits, weights=False), shapes=shapes, name=path.stem, limits=limits)
 
 
+@collection_paused()
 def load_model(path: Path, *, limits: Limits = DEFAULT_LIMITS, weights: bool = True) -> onnx.ModelProto:
     """The model as it is in the file, without data kept outside of it.
 

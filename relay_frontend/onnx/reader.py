@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from relay_frontend.collection import collection_paused
 from relay_frontend.errors import DynamicShapeError, InvalidGraphError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, PARAMETER, AttributeValue, Edge, OpGraph, OpNode, TensorType
 from relay_frontend.limits import DEFAULT_LIMITS, Limits
@@ -34,6 +35,7 @@ from relay_frontend.onnx.value_inputs import value_slots
 __all__ = ["from_onnx"]
 
 
+@collection_paused()
 def from_onnx(
     model: onnx.ModelProto,
     *,

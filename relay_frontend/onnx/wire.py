@@ -6,7 +6,6 @@ memory.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol, overload
 
 from relay_frontend.errors import LimitError, ModelFileError
@@ -49,15 +48,7 @@ class Buffer(Protocol):
     def __getitem__(self, place: slice, /) -> bytes: ...
 
 
-@dataclass(slots=True)
-class _Field:
-    """One field: where its tag starts, where its content starts and ends."""
-
-    number: int
-    wire_type: int
-    tag: int
-    start: int
-    end: int
+_Field = tuple[int, int, int, int, int]  # number, wire type, where its tag starts, where its content starts and ends
 
 
 def strip_weights(content: Buffer, path: str, limits: Limits, clock: Clock) -> bytes:
@@ -99,25 +90,24 @@ class _Stripper:
             raise LimitError(f"{self._path} nests messages deeper than {_MOST_NESTED}, expected at most that many")
         inside, pieces, copied = _MESSAGES[message], [], start
         operator = b""
-        for field in self._fields(self._content, start, end):
-            size = field.end - field.start
-            if message == "node" and field.number == _OPERATOR_FIELD:
-                operator = self._content[field.start : field.end]
-            if size <= _KEPT_BYTES:
+        for number, wire_type, tag, first, last in self._fields(self._content, start, end):
+            if message == "node" and number == _OPERATOR_FIELD:
+                operator = self._content[first:last]
+            if last - first <= _KEPT_BYTES:
                 continue
-            kind = inside.get(field.number) if field.wire_type == 2 else None
-            if message == "tensor" and field.number in _TENSOR_DATA:
-                pieces.append(self._content[copied : field.tag])
+            kind = inside.get(number) if wire_type == 2 else None
+            if message == "tensor" and number in _TENSOR_DATA:
+                pieces.append(self._content[copied:tag])
             elif kind is not None and not (
-                message == "node" and operator != b"Constant" and not self._has_graph(field)
+                message == "node" and operator != b"Constant" and not self._has_graph(first, last)
             ):
-                inner = self.strip(kind, field.start, field.end, depth + 1)
-                pieces.append(self._content[copied : field.tag])
-                pieces.append(_varint(field.number << 3 | 2) + _varint(sum(map(len, inner))))
+                inner = self.strip(kind, first, last, depth + 1)
+                pieces.append(self._content[copied:tag])
+                pieces.append(_varint(number << 3 | 2) + _varint(sum(map(len, inner))))
                 pieces.extend(inner)
             else:
                 continue
-            copied = field.end
+            copied = last
         pieces.append(self._content[copied:end])
         return pieces
 
@@ -129,14 +119,14 @@ class _Stripper:
             if depth > _MOST_NESTED:
                 raise LimitError(f"{self._path} nests messages deeper than {_MOST_NESTED}, expected at most that many")
             inside = _MESSAGES[message]
-            for field in self._fields(content, start, end):
-                kind = inside.get(field.number)
-                if kind is not None and field.wire_type == 2:
-                    pending.append((kind, field.start, field.end, depth + 1))
+            for number, wire_type, _, first, last in self._fields(content, start, end):
+                kind = inside.get(number)
+                if kind is not None and wire_type == 2:
+                    pending.append((kind, first, last, depth + 1))
 
-    def _has_graph(self, attribute: _Field) -> bool:
-        """Whether an attribute holds a graph, in which there may be tensors."""
-        return any(field.number in (6, 11) for field in self._fields(self._content, attribute.start, attribute.end))
+    def _has_graph(self, start: int, end: int) -> bool:
+        """Whether the attribute between two places holds a graph, in which there may be tensors."""
+        return any(number in (6, 11) for number, *_ in self._fields(self._content, start, end))
 
     def _fields(self, content: Buffer, start: int, end: int) -> Iterator[_Field]:
         place, most = start, self._limits.nodes * _FIELDS_PER_NODE
@@ -149,11 +139,17 @@ class _Stripper:
                         f"{self._path} has more than {most} fields, expected at most that many for "
                         f"{self._limits.nodes} nodes: raise Limits.nodes to read it"
                     )
-            tag = place
-            key, place = self._number(content, place, end)
+            tag, key = place, content[place]
+            if key < 128:  # most tags and most lengths are one byte; no call is made for those
+                place += 1
+            else:
+                key, place = self._number(content, place, end)
             wire_type, stop = key & 7, 0
             if wire_type == 2:
-                size, place = self._number(content, place, end)
+                if place < end and (size := content[place]) < 128:
+                    place += 1
+                else:
+                    size, place = self._number(content, place, end)
                 stop = place + size
             elif wire_type == 0:
                 _, stop = self._number(content, place, end)
@@ -164,13 +160,11 @@ class _Stripper:
                     f"{self._path} is no ONNX model or is truncated (at byte {tag}), expected a serialised ModelProto: "
                     "export it again"
                 )
-            yield _Field(key >> 3, wire_type, tag, place, stop)
+            yield key >> 3, wire_type, tag, place, stop
             place = stop
 
     def _number(self, content: Buffer, place: int, end: int) -> tuple[int, int]:
         """A number of seven bits a byte, and the place behind it."""
-        if place < end and (first := content[place]) < 128:  # most are
-            return first, place + 1
         found = 0
         for index, byte in enumerate(content[place : min(place + 10, end)]):
             found |= (byte & 127) << 7 * index

@@ -312,15 +312,18 @@ def chain(length: int) -> onnx.ModelProto:
 
 
 def test_time_is_linear_in_nodes_and_depth_is_no_problem() -> None:
-    def seconds(length: int) -> float:
-        model = chain(length)
-        started = time.process_time()
+    def seconds(model: onnx.ModelProto) -> float:
+        started = time.thread_time()
         graph = canonicalize(from_onnx(model))
-        assert len(graph.nodes) == length
-        return time.process_time() - started
+        spent = time.thread_time() - started
+        assert len(graph.nodes) == len(model.graph.node)
+        return spent
 
-    small, large = min(seconds(1000) for _ in range(3)), min(seconds(10_000) for _ in range(2))
-    assert large < 25 * small  # ten times the nodes; room for a busy machine and the garbage collector
+    models = chain(1000), chain(10_000)
+    # In turn, so that whatever else keeps the machine busy meets both; the best of each is what it takes.
+    rounds = [[seconds(model) for model in models] for _ in range(3)]
+    small, large = map(min, zip(*rounds, strict=True))
+    assert large < 20 * small  # ten times the nodes: 13 at an exponent of 1.1, 100 if it were quadratic
 
 
 def test_a_light_network_is_read_within_its_budget() -> None:
