@@ -15,7 +15,7 @@ from relay_frontend.graph import GRAPH_INPUT, PARAMETER, OpGraph
 from relay_frontend.ops import operator_category
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.extents import EXTENTS, node_extents
-from tvm_narcost.tokens.inlining import inlined_flops, moving_member
+from tvm_narcost.tokens.inlining import InlinedWork, inline, moving_member
 
 __all__ = ["COLUMNS", "KernelFacts", "kernel_facts"]
 
@@ -75,13 +75,10 @@ def kernel_facts(plan: FusionPlan, *, inlining: bool = False) -> KernelFacts:
     for position, members in enumerate(plan.kernels):
         for index in members:
             kernel_of[index] = position
-    works = [
-        inlined_flops(graph, members) if inlining else [float(operator_cost(graph, index).flops) for index in members]
-        for members in plan.kernels
-    ]
-    mains = [_main_node(graph, members, work) for members, work in zip(plan.kernels, works, strict=True)]
+    works = [inline(graph, members) if inlining else _counted(graph, members) for members in plan.kernels]
+    mains = [_main_node(graph, members, work.flops) for members, work in zip(plan.kernels, works, strict=True)]
     rows = [
-        _static_row(graph, members, main, sum(work), moving_member(graph, members) if inlining else None)
+        _static_row(graph, members, main, work, moving_member(graph, members) if inlining else None)
         for members, main, work in zip(plan.kernels, mains, works, strict=True)
     ]
     values = np.zeros((len(rows), len(COLUMNS)))
@@ -97,6 +94,11 @@ def kernel_facts(plan: FusionPlan, *, inlining: bool = False) -> KernelFacts:
         values=values,
         sources=sources,
     )
+
+
+def _counted(graph: OpGraph, members: tuple[int, ...]) -> InlinedWork:
+    """The work of a kernel of a library: what its operators count, and nothing in memory between them."""
+    return InlinedWork(tuple(float(operator_cost(graph, index).flops) for index in members), 0)
 
 
 def _main_node(graph: OpGraph, members: tuple[int, ...], work: Sequence[float]) -> int:
@@ -120,7 +122,7 @@ def _activation(graph: OpGraph, members: tuple[int, ...], main: int) -> str:
 
 
 def _static_row(
-    graph: OpGraph, members: tuple[int, ...], main: int, flops: float, moving: int | None
+    graph: OpGraph, members: tuple[int, ...], main: int, work: InlinedWork, moving: int | None
 ) -> Sequence[float]:
     """The columns that depend on the kernel's own nodes alone; ``moving`` says how the kernel reads, else ``main``."""
     costs = [operator_cost(graph, index) for index in members]
@@ -128,7 +130,8 @@ def _static_row(
     if len(members) == 1:
         traffic = (costs[0].input_bytes, costs[0].parameter_bytes, costs[0].output_bytes)
     else:
-        traffic = _group_traffic(graph, members, costs)
+        crossing, parameter_bytes, written = _group_traffic(graph, members, costs)
+        traffic = (crossing + work.kept_bytes, parameter_bytes, written + work.kept_bytes)
     shape = node_extents(node.op, node.attributes, graph.input_types(main), node.outputs)
     if moving is not None and moving != main:
         mover = graph.nodes[moving]
@@ -138,7 +141,7 @@ def _static_row(
     activations = sum(operator_category(graph.nodes[index].op) == "activation" for index in members if index != main)
     attributes = node.attribute_map
     return (
-        flops,
+        sum(work.flops),
         sum(cost.padding_flops for cost in costs),
         *traffic,
         *shape,
