@@ -21,8 +21,9 @@ from relay_frontend.plan import FusionPlan
 from relay_frontend.relax import from_relax
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.measure.runtime import runtime_for
-from tvm_narcost.measure.runtimes.tvm import TvmRuntime, kernel_times
+from tvm_narcost.measure.runtimes.tvm import TvmRuntime
 from tvm_narcost.measure.runtimes.tvm_plan import plan_module
+from tvm_narcost.measure.runtimes.tvm_trace import kernel_times
 
 DEVICE = DeviceFacts("here", "any", (), 1, 16, 1, 1, 1, (("float32", 1.0),), (("memory", 1.0),), 1.0)
 PROTOCOL = MeasurementProtocol(warmup_s=0, warmup_runs=1, min_samples=3, max_samples=5, budget_s=0.5, profiled_runs=4)
