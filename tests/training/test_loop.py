@@ -17,7 +17,15 @@ from tvm_narcost.models.narformer import NarFormer
 from tvm_narcost.training.ensemble import ensemble_us
 from tvm_narcost.training.evaluate import measured_ms
 from tvm_narcost.training.examples import Example
-from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
+from tvm_narcost.training.loop import (
+    DEFAULT_CONFIG,
+    PLAN_SETTINGS,
+    TrainingSettings,
+    _epoch,
+    _networks,
+    settings_for,
+    train_network,
+)
 from tvm_narcost.training.metrics import compute_metrics
 
 TINY = dataclasses.replace(DEFAULT_CONFIG, model_width=16, heads=2, encoder_blocks=1)
@@ -76,6 +84,37 @@ def test_a_part_of_a_network_is_an_example_too() -> None:
     cropped = weights(3, crop=4)
     assert all(bool(torch.isfinite(value).all()) for value in cropped.values())
     assert not torch.equal(cropped["embed.weight"], weights(3)["embed.weight"])
+
+
+def under_plans(count: int) -> list[Example]:
+    """Each network under several plans, as far as training looks: the same graph, each time slower."""
+    return [
+        dataclasses.replace(
+            example, kernels_us=example.kernels_us * (1 + plan), latency_us=example.latency_us * (1 + plan)
+        )
+        for example in examples(["plain"], 6)
+        for plan in range(count)
+    ]
+
+
+def test_several_plans_a_network_have_settings_of_their_own() -> None:
+    assert settings_for(under_plans(1)) == TrainingSettings()
+    assert settings_for(under_plans(3)) == PLAN_SETTINGS
+    assert PLAN_SETTINGS.difference_weight > 0
+
+
+def test_plans_of_one_network_go_into_one_step() -> None:
+    measured = under_plans(6)
+    settings = dataclasses.replace(PLAN_SETTINGS, batch=6, plans_together=3)
+    network_of = _networks(measured)
+    assert network_of.tolist() == [place // 6 for place in range(36)]
+    batches = list(_epoch(measured, network_of, settings, np.random.default_rng(0)))
+    assert sum(len(batch.networks) for batch in batches) == 36
+    for batch in batches:
+        assert sorted(np.bincount(batch.networks.numpy()))[-1] % 3 == 0
+        assert int((batch.networks >= 0).sum()) == 6
+    cropped = next(iter(_epoch(measured, network_of, dataclasses.replace(settings, crop=2), np.random.default_rng(0))))
+    assert set(cropped.networks.tolist()) == {-1}
 
 
 def test_no_examples() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tvm_narcost.training.losses import kernel_loss, paper_loss, sequence_ranking
+from tvm_narcost.training.losses import kernel_loss, paper_loss, plan_differences, sequence_ranking
 
 YARDSTICK_US = torch.tensor([[2.0, 8.0, 1.0], [4.0, 1.0, 1.0]])
 KERNELS_US = torch.tensor([[3.0, 20.0, 0.0], [9.0, 0.0, 0.0]])
@@ -91,3 +91,22 @@ def test_the_kernel_loss_takes_ranking_in() -> None:
     torch.manual_seed(1)  # a pairing that is no identity
     with_ranking = kernel_loss(logs, YARDSTICK_US, KERNELS_US, MASK, 0.0, 0.1)
     assert float(with_ranking) >= float(kernel_loss(logs, YARDSTICK_US, KERNELS_US, MASK, 0.0))
+
+
+def test_ratios_between_plans_of_one_network_count() -> None:
+    measured = torch.tensor([1.0, 2.0, 5.0, 7.0])
+    networks = torch.tensor([0, 0, 1, 1])
+    assert plan_differences(measured + torch.tensor([0.5, 0.5, -1.0, -1.0]), measured, networks) == 0
+    off = plan_differences(measured + torch.tensor([0.3, 0.0, 0.0, 0.0]), measured, networks)
+    assert off == pytest.approx((0.3 - 0.025) / 2)  # one of two pairs, linear beyond 5 %
+    alone = torch.tensor([0, 1, -1, -1])  # networks that were cropped are in no pair
+    assert plan_differences(torch.zeros(4), measured, alone) == 0
+
+
+def test_kernel_loss_adds_the_differences() -> None:
+    yardstick = torch.ones(2, 1)
+    measured = torch.tensor([[1.0], [2.0]])
+    logs, mask = torch.zeros(2, 1), torch.ones(2, 1, dtype=torch.bool)
+    plain = kernel_loss(logs, yardstick, measured, mask, 1.0)
+    both = kernel_loss(logs, yardstick, measured, mask, 1.0, networks=torch.zeros(2), difference_weight=2.0)
+    assert both - plain == pytest.approx(2 * (math.log(2) - 0.025))

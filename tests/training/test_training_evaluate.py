@@ -20,7 +20,7 @@ from tvm_narcost.training.splits import Split
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """As little training as runs at all: what is tested is who is trained on what."""
     brief = dataclasses.replace(TrainingSettings(), epochs=1, batch=8)
-    monkeypatch.setattr(evaluate, "TrainingSettings", lambda: brief)
+    monkeypatch.setattr(evaluate, "settings_for", lambda _: brief)
     monkeypatch.setattr(evaluate, "PaperSettings", lambda: PaperSettings(looks=1, steps=2))
     monkeypatch.setattr(graph_predictors, "GraphSettings", lambda **_: GraphSettings(epochs=1))
     monkeypatch.setattr(evaluate, "_VALIDATION", 0.2)

@@ -27,12 +27,12 @@ def run(args: argparse.Namespace) -> int:
 
     from hardware_profiles import load_profile
     from tvm_narcost.training.fit import fit_models
-    from tvm_narcost.training.loop import TrainingSettings
+    from tvm_narcost.training.loop import settings_for
 
     profile = load_profile(args.profile)
     examples = read_measured(args, profile)
     folder = artifact_to_write(args, profile)
-    settings = TrainingSettings()
+    settings = settings_for(examples)
     if args.epochs is not None:
         settings = dataclasses.replace(settings, epochs=args.epochs)
     fitted = fit_models(

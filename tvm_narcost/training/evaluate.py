@@ -17,7 +17,7 @@ from tvm_narcost.tokens.paper import encode_graph
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.graph_predictors import predict_narformer_v2, predict_nn_former, predict_nnlp
-from tvm_narcost.training.loop import TrainingSettings
+from tvm_narcost.training.loop import settings_for
 from tvm_narcost.training.metrics import Metrics, compute_metrics
 from tvm_narcost.training.paper_loop import PaperSettings, train_paper_network
 from tvm_narcost.training.splits import Split, leave_family_out
@@ -107,7 +107,7 @@ def _kernel_sum(split: Split[Example], profile: HardwareProfile, seed: int) -> l
 
 
 def _narformer(split: Split[Example], profile: HardwareProfile, seed: int) -> list[NDArray[np.float64]]:
-    return ensemble_us(train_ensemble(split.train, TrainingSettings(), (seed,)), split.test)
+    return ensemble_us(train_ensemble(split.train, settings_for(split.train), (seed,)), split.test)
 
 
 def _narformer_paper(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:

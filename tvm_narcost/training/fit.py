@@ -22,7 +22,7 @@ from tvm_narcost.training.ensemble import train_ensemble
 from tvm_narcost.training.evaluate import fit_kernel_sum_to, measured_ms
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.intervals import CalibratedInterval, HeldOut, fit_interval, predict_held_out
-from tvm_narcost.training.loop import TrainingSettings
+from tvm_narcost.training.loop import TrainingSettings, settings_for
 from tvm_narcost.training.metrics import compute_metrics
 from tvm_narcost.training.splits import leave_families_out
 from tvm_narcost.zoo import CORPUS_FAMILIES, MICRO_FAMILIES
@@ -91,7 +91,7 @@ def fit_models(
             f"training: got {len(examples)} stable networks of families {families}, expected at least "
             f"{_FEWEST_NETWORKS} of two families or more; measure some with `narcost profile --zoo all`"
         )
-    settings = settings or TrainingSettings()
+    settings = settings or settings_for(examples)
     held_out: list[HeldOut] = []
     groups = family_folds(families, folds)
     for number, group in enumerate(groups):

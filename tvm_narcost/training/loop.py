@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -15,7 +16,9 @@ from tvm_narcost.tokens import default
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.losses import kernel_loss
 
-__all__ = ["DEFAULT_CONFIG", "TrainingSettings", "train_network"]
+__all__ = ["DEFAULT_CONFIG", "PLAN_SETTINGS", "TrainingSettings", "settings_for", "train_network"]
+
+_SEVERAL_PLANS = 2.0  # a network: from here on they were measured to be compared
 
 DEFAULT_CONFIG = NarFormerConfig(
     output="kernels", token_width=default.WIDTH, model_width=128, heads=4, encoder_blocks=2, dropout=0.1,
@@ -37,6 +40,8 @@ class TrainingSettings:
         averaging: decay of the exponential moving average of the weights, which is what is kept.
         token_weight: of the kernels' loss against the networks'.
         ranking_weight: of the sequence-ranking loss against the networks'.
+        difference_weight: of the errors of ratios between plans of one network, against the networks'.
+        plans_together: plans of one network that go into one step, where networks have several.
     """
 
     epochs: int = 10
@@ -47,6 +52,18 @@ class TrainingSettings:
     averaging: float = 0.995
     token_weight: float = 1.0
     ranking_weight: float = 0.0
+    difference_weight: float = 0.0
+    plans_together: int = 1
+
+
+PLAN_SETTINGS = TrainingSettings(crop=256, difference_weight=2.0, plans_together=4)
+"""For networks that were measured under several plans: ratios between them count, and crops have whole networks."""
+
+
+def settings_for(examples: Sequence[Example]) -> TrainingSettings:
+    """The settings that suit what was measured: one plan a network, or several."""
+    networks = {example.graph.structural_hash() for example in examples}
+    return PLAN_SETTINGS if len(examples) > _SEVERAL_PLANS * len(networks) else TrainingSettings()
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,7 @@ class _Batch:
     mask: Tensor  # [B, T]
     yardstick_us: Tensor  # [B, T]
     kernels_us: Tensor  # [B, T]
+    networks: Tensor  # [B], negative where the crop left something out
 
 
 def train_network(
@@ -84,14 +102,16 @@ def train_network(
         optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.05, final_div_factor=4.0
     )
     random = np.random.default_rng(seed)
+    network_of = _networks(examples)
     network.train()
     for epoch in range(settings.epochs):
         losses = []
-        for batch in _epoch(examples, settings, random):
+        for batch in _epoch(examples, network_of, settings, random):
             logs = network(batch.tokens, batch.mask)
             loss = kernel_loss(
-                logs, batch.yardstick_us, batch.kernels_us, batch.mask, settings.token_weight, settings.ranking_weight
-            )
+                logs, batch.yardstick_us, batch.kernels_us, batch.mask, settings.token_weight, settings.ranking_weight,
+                batch.networks, settings.difference_weight,
+            )  # fmt: skip
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -103,14 +123,36 @@ def train_network(
     return cast(NarFormer, averaged.module).eval()
 
 
-def _epoch(examples: Sequence[Example], settings: TrainingSettings, random: np.random.Generator) -> Iterator[_Batch]:
-    """Batches of crops; networks of like length go together so that little is padded."""
+def _networks(examples: Sequence[Example]) -> NDArray[np.intp]:
+    """A number for each network; plans of one have the same."""
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(example.graph.structural_hash(), len(number)) for example in examples], np.intp)
+
+
+def _epoch(
+    examples: Sequence[Example], network_of: NDArray[np.intp], settings: TrainingSettings, random: np.random.Generator
+) -> Iterator[_Batch]:
+    """Batches of crops; networks of like length go together so that little is padded, plans of one as they should."""
     crops = [_crop(len(example.tokens), settings.crop, random) for example in examples]
     length = np.array([stop - start for start, stop in crops])
-    order = np.argsort(length + random.uniform(0, 8, len(length)))
-    batches = [order[first : first + settings.batch] for first in range(0, len(order), settings.batch)]
+    groups = _groups(network_of, settings.plans_together, random)
+    order = np.argsort(np.array([length[group].mean() for group in groups]) + random.uniform(0, 8, len(groups)))
+    places = np.concatenate([groups[position] for position in order])
+    batches = [places[first : first + settings.batch] for first in range(0, len(places), settings.batch)]
     for position in random.permutation(len(batches)):
-        yield _collate([(examples[index], *crops[index]) for index in batches[position]])
+        yield _collate([(examples[index], *crops[index]) for index in batches[position]], network_of[batches[position]])
+
+
+def _groups(network_of: NDArray[np.intp], together: int, random: np.random.Generator) -> list[NDArray[np.intp]]:
+    """Places of the examples, up to ``together`` of one network in a group."""
+    if together == 1:
+        return list(np.arange(len(network_of))[:, None])
+    shuffled = random.permutation(len(network_of))
+    by_network = shuffled[np.argsort(network_of[shuffled], kind="stable")]
+    starts = np.flatnonzero(np.diff(network_of[by_network])) + 1
+    return [
+        own[first : first + together] for own in np.split(by_network, starts) for first in range(0, len(own), together)
+    ]
 
 
 def _crop(kernels: int, most: int, random: np.random.Generator) -> tuple[int, int]:
@@ -120,7 +162,7 @@ def _crop(kernels: int, most: int, random: np.random.Generator) -> tuple[int, in
     return start, start + most
 
 
-def _collate(crops: Sequence[tuple[Example, int, int]]) -> _Batch:
+def _collate(crops: Sequence[tuple[Example, int, int]], network_of: NDArray[np.intp]) -> _Batch:
     longest = max(stop - start for _, start, stop in crops)
     shape = (len(crops), longest)
     tokens = np.zeros((*shape, crops[0][0].tokens.shape[1]), np.float32)
@@ -132,4 +174,6 @@ def _collate(crops: Sequence[tuple[Example, int, int]]) -> _Batch:
         mask[row, :size] = True
         yardstick_us[row, :size] = example.yardstick_us[start:stop]
         kernels_us[row, :size] = np.maximum(example.kernels_us[start:stop], 1e-3)
-    return _Batch(*(torch.from_numpy(array) for array in (tokens, mask, yardstick_us, kernels_us)))
+    is_whole = [stop - start == len(example.tokens) for example, start, stop in crops]
+    networks = np.where(is_whole, network_of, -1)
+    return _Batch(*(torch.from_numpy(array) for array in (tokens, mask, yardstick_us, kernels_us, networks)))
