@@ -41,6 +41,21 @@ def test_a_convolution() -> None:
     assert {name: found[name] for name in expected} == expected
 
 
+def test_a_convolution_with_channels_last_has_the_same_window_and_product() -> None:
+    attributes: dict[str, AttributeValue] = {
+        "kernel_shape": (3, 3),
+        "strides": (1, 1),
+        "pads": (1, 1, 1, 1),
+        "group": 1,
+    }
+    first, last = Sketch((1, 16, 8, 10)), Sketch((1, 8, 10, 16))
+    first.node("Conv", first.input(), first.weight(32, 16, 3, 3), shape=(1, 32, 8, 10), **attributes)
+    last.node("Conv", last.input(), last.weight(32, 16, 3, 3), shape=(1, 8, 10, 32), channels_last=1, **attributes)
+    names = EXTENTS[: EXTENTS.index("rank")]
+    assert of_last(last.done(), "flops", *names) == of_last(first.done(), "flops", *names)
+    assert of_last(last.done(), "inner") == {"inner": 32}
+
+
 def test_a_grouped_convolution_is_as_many_products_as_groups() -> None:
     sketch = Sketch((1, 32, 5, 5))
     sketch.conv(sketch.input(), 64, 3, group=4)

@@ -30,9 +30,11 @@ def node_extents(
     attribute_map = dict(attributes)
     out = outputs[0].shape if outputs else ()
     first = inputs[0].shape if inputs else ()
+    nest = _loop_nest(op, attribute_map, inputs, outputs)  # of memory as it lies there
+    if attribute_map.get("channels_last") == 1:
+        first, out = _channels_first(first), _channels_first(out)
     window = _window(attribute_map, first, out)
-    product = _product(op, attribute_map, inputs, out)
-    nest = _loop_nest(op, attribute_map, inputs, outputs)
+    product = _product(op, attribute_map, (first, *(kind.shape for kind in inputs[1:])), out)
     return (*window, *product, *nest)
 
 
@@ -43,6 +45,10 @@ def _pair(value: object, default: int = 1) -> tuple[int, int]:
     if len(value) == 1:
         return 1, int(value[0])
     return math.prod(int(extent) for extent in value[:-1]), int(value[-1])
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[0], shape[-1], *shape[1:-1]) if len(shape) > 2 else shape
 
 
 def _spatial(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -67,13 +73,13 @@ def _window(attributes: dict[str, object], first: tuple[int, ...], out: tuple[in
 
 
 def _product(
-    op: str, attributes: dict[str, object], inputs: tuple[TensorType, ...], out: tuple[int, ...]
+    op: str, attributes: dict[str, object], inputs: tuple[tuple[int, ...], ...], out: tuple[int, ...]
 ) -> tuple[float, ...]:
     """m, n, k and how many such products; zeros where the kernel is no matrix product."""
     if len(inputs) < 2 or not out:
         return 0, 0, 0, 0
     category = operator_category(op)
-    first, second = inputs[0].shape, inputs[1].shape
+    first, second = inputs[:2]
     if category == "convolution" and len(first) > 2 and len(second) == len(first):
         group = attributes.get("group", 1)
         group = group if isinstance(group, int) else 1
