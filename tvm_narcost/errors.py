@@ -2,6 +2,7 @@
 
     NarcostError                base; the command line catches it, FrontendError and ProfileError, once
     ├── ArtifactError           missing, corrupt, or of another schema
+    ├── CompileError            a TVM module cannot be prepared, or a plan cannot be lowered
     ├── DatabaseError           locked, corrupt, of another version, or not a database
     ├── MeasurementError        a network could not be built or run
     ├── RuntimeMissingError     the runtime that a profile names is not installed
@@ -13,6 +14,7 @@ A message says what, got, expected and the next step, in that order.
 
 __all__ = [
     "ArtifactError",
+    "CompileError",
     "DatabaseError",
     "MeasurementError",
     "NarcostError",
@@ -28,6 +30,10 @@ class NarcostError(Exception):
 
 class ArtifactError(NarcostError):
     """An artifact is missing, corrupt, or of another schema or version."""
+
+
+class CompileError(NarcostError):
+    """A TVM module cannot be prepared, or a plan cannot be lowered."""
 
 
 class DatabaseError(NarcostError):
