@@ -1,0 +1,238 @@
+"""Sums of products of two operands: what convolutions and matrix products have in common, and how they are tiled.
+
+One axis of the output, its last, runs over the lanes of vectors. Another one, along which only one operand changes,
+is unrolled, so that each vector loaded is used several times and all partial sums of a tile stay in registers. What
+follows a contraction is computed on the tile while it is there.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import tvm_ffi
+from tvm import s_tir, tirx
+
+from tvm_narcost.hook.schedules.injective import spread, vectorize
+from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads
+from tvm_narcost.hook.schedules.machine import Machine
+
+__all__ = ["Contraction", "Tile", "find_contraction", "schedule_contraction", "tile_of"]
+
+_LATENCY = 4  # cycles of a multiply-add, of which two start in each cycle: eight must be under way
+_PORTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A block that sums products, and the part that each of its axes plays.
+
+    Attributes:
+        block: the block.
+        vector: position of the axis that is vectorised, the last one of the output.
+        group: elements of the vector axis that see the same channels of the other operand; all of them, unless the
+            convolution is grouped.
+        tiled: position of the axis that is unrolled, or None where there is none.
+        depthwise: whether both operands change along the vector axis.
+    """
+
+    block: Block
+    vector: int
+    group: int
+    tiled: int | None
+    depthwise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """How much of the output is held in registers: ``rows`` of ``vectors`` vectors of ``lanes`` values."""
+
+    rows: int
+    vectors: int
+    lanes: int
+
+
+def find_contraction(block: Block) -> Contraction | None:
+    """Recognise a reduction along whose output's last axis all operands lie side by side, or do not change."""
+    operands = _operands(block)
+    if block.is_injective or not operands:
+        return None
+    variables = block.variables
+    last = [index for index in block.store.indices if not isinstance(index, tirx.IntImm)]
+    vector = next((at for at, variable in enumerate(variables) if last and last[-1].same_as(variable)), None)
+    if vector is None or block.kinds[vector] != "S":
+        return None
+    used = [_Use.of(operand, variables[vector]) for operand in operands]
+    contiguous = [use for use in used if use.stride_one]
+    if not contiguous:
+        return None
+    group = min((use.divisor for use in used if use.divisor), default=block.extents[vector])
+    depthwise = all(use.plain for use in used)
+    tiled = _tiled(block, operands, vector)
+    return Contraction(block, vector, group, tiled, depthwise)
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """How one operand is indexed by the vector axis: as it is, divided, as the last index with stride one."""
+
+    plain: bool
+    divisor: int
+    stride_one: bool
+
+    @classmethod
+    def of(cls, operand: Any, variable: Any) -> "_Use":
+        divisors: list[int] = []
+        divided: list[Any] = []
+
+        def visit(node: Any) -> None:
+            if node.a.same_as(variable) and isinstance(node.b, tirx.IntImm):
+                divisors.append(int(node.b))
+                divided.append(node.a)
+
+        for index in operand.indices:
+            tvm_ffi.structural_walk(index, (tirx.FloorDiv, visit))
+        uses = sum(_count(index, variable) for index in operand.indices)
+        plain = uses > len(divided)
+        last = operand.indices[-1]
+        once = plain and uses == 1 and _count(last, variable) == 1
+        return cls(plain, min(divisors, default=0), once and _has_unit_stride(last, variable))
+
+
+def _count(expression: Any, variable: Any) -> int:
+    found: list[Any] = []
+    tvm_ffi.structural_walk(expression, (type(variable), found.append))
+    return sum(bool(node.same_as(variable)) for node in found)
+
+
+def _has_unit_stride(index: Any, variable: Any) -> bool:
+    """Whether an index grows by one with the variable: the variable itself, or plus something."""
+    if index.same_as(variable):
+        return True
+    if isinstance(index, tirx.Add | tirx.Sub):
+        return _has_unit_stride(index.a, variable) or (
+            isinstance(index, tirx.Add) and _has_unit_stride(index.b, variable)
+        )
+    return False
+
+
+def _operands(block: Block) -> list[Any]:
+    """What the block reads besides its own partial results."""
+    return [load for load in loads(block.store.value) if not load.source.same_as(block.written)]
+
+
+def _tiled(block: Block, operands: list[Any], vector: int) -> int | None:
+    """The last spatial axis, besides the vector's, along which only one operand changes."""
+    for at in reversed(range(len(block.kinds))):
+        if at == vector or block.kinds[at] != "S":
+            continue
+        changing = [any(_count(index, block.variables[at]) for index in operand.indices) for operand in operands]
+        if len(operands) != 2 or sum(changing) == 1:
+            return at
+    return None
+
+
+def tile_of(contraction: Contraction, machine: Machine) -> Tile:
+    """The tile whose multiply-adds wait least for loads, for each other, and for values outside of the output."""
+    group = contraction.group
+    full = machine.lanes(contraction.block.bits)
+    rows = contraction.block.extents[contraction.tiled] if contraction.tiled is not None else 1
+    best, least = Tile(1, 1, 1), float("inf")
+    lanes = next(full >> shift for shift in range(full.bit_length()) if group % (full >> shift) == 0)
+    for vectors in range(1, machine.accumulators + 1):
+        if (group // lanes) % vectors:
+            continue
+        for height in range(1, min(rows, machine.accumulators // vectors) + 1):
+            sums = height * vectors
+            loaded = vectors + height if not contraction.depthwise else 1.5 * sums
+            cycles = max(sums / _PORTS, loaded / _PORTS, _LATENCY) + 0.2
+            wasted = -(-rows // height) * height / rows
+            cost = cycles * wasted / sums * (1 + 0.01 * abs(vectors - 2))
+            if cost < least - 1e-9:
+                best, least = Tile(height, vectors, lanes), cost
+    return best
+
+
+def schedule_contraction(kernel: Kernel, contraction: Contraction, machine: Machine) -> str | None:
+    """Tile the contraction and compute on each tile what follows, if that can be done there.
+
+    Requires: what precedes is inlined or stands alone.
+
+    Returns:
+        The name of the block that has been moved into the tile.
+    """
+    schedule, name = kernel.schedule, contraction.block.name
+    tile = tile_of(contraction, machine)
+    readers = kernel.readers(name)
+    block = schedule.get_sblock(name)
+    if not readers:
+        epilogue = schedule.cache_write(block, 0, "local")
+    loops = schedule.get_loops(block)
+    kinds = contraction.block.kinds
+    channel = loops[contraction.vector]
+    group, vector_outer, vectors, lanes = schedule.split(
+        channel,
+        [contraction.block.extents[contraction.vector] // contraction.group, None, tile.vectors, tile.lanes],
+    )
+    rows: list[Any] = []
+    rows_outer: list[Any] = []
+    if contraction.tiled is not None:
+        outer, inner = schedule.split(loops[contraction.tiled], [None, tile.rows])
+        if contraction.block.extents[contraction.tiled] % tile.rows:
+            schedule.annotate(outer, "pragma_loop_partition_hint", 1)
+        rows_outer, rows = [outer], [inner]
+    spatial = [
+        loop for at, loop in enumerate(loops) if kinds[at] == "S" and at not in (contraction.vector, contraction.tiled)
+    ]
+    reduced = [loop for at, loop in enumerate(loops) if kinds[at] == "R"]
+    outer_loops = [group, vector_outer, *spatial, *rows_outer]
+    schedule.reorder(*outer_loops, *reduced, *rows, vectors, lanes)
+    if readers:
+        epilogue = _attach(kernel, readers, block, outer_loops[-1], tile)
+    else:
+        schedule.reverse_compute_at(epilogue, outer_loops[-1])
+    if epilogue is not None:
+        if readers:
+            schedule.set_scope(block, 0, "local")
+        _unroll_epilogue(schedule, epilogue, outer_loops[-1], machine, contraction.block.bits)
+    for loop in (*rows, vectors):
+        schedule.unroll(loop)
+    schedule.vectorize(lanes)
+    spread(schedule, outer_loops, machine, contraction.block.volume)
+    schedule.decompose_reduction(block, reduced[0])
+    return readers[0].name if readers and epilogue is not None else None
+
+
+def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: Tile) -> Any:
+    """Move the one block that reads a contraction into its tile. None where it can only stay where it is."""
+    if len(readers) != 1 or not readers[0].is_injective:
+        return None
+    trial = kernel.schedule.copy()
+    try:
+        trial.reverse_compute_at(trial.get_sblock(readers[0].name), loop)
+    except s_tir.ScheduleError:
+        return None
+    loops = trial.get_loops(trial.get_sblock(readers[0].name))
+    if prod(extents(trial, loops[_depth_of(trial, block, loop) :])) != tile.rows * tile.vectors * tile.lanes:
+        return None
+    epilogue = kernel.schedule.get_sblock(readers[0].name)
+    kernel.schedule.reverse_compute_at(epilogue, loop)
+    return epilogue
+
+
+def _depth_of(schedule: s_tir.Schedule, block: Any, loop: Any) -> int:
+    """How many loops are around the body of ``loop``."""
+    wanted = schedule.get_sref(loop)
+    for depth, candidate in enumerate(schedule.get_loops(block)):
+        if schedule.get_sref(candidate).same_as(wanted):
+            return depth + 1
+    raise ValueError("the loop is not around the block")
+
+
+def _unroll_epilogue(schedule: s_tir.Schedule, epilogue: Any, loop: Any, machine: Machine, bits: int) -> None:
+    inner = schedule.get_loops(epilogue)[_depth_of(schedule, epilogue, loop) :]
+    if not inner:
+        return
+    *others, last = inner
+    outer = vectorize(schedule, last, machine.lanes(bits))[:-1]
+    for around in (*others, *outer):
+        schedule.unroll(around)

@@ -1,0 +1,124 @@
+"""Blocks without a reduction: inlined into each other where that computes nothing twice, the rest vectorised."""
+
+from typing import Any
+
+from tvm import s_tir, tirx
+from tvm.ir import TensorLoad
+from tvm.s_tir.dlight.base import ScheduleRule
+from tvm.target import Target
+
+from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, has_call, loads, open_kernel
+from tvm_narcost.hook.schedules.machine import Machine
+
+__all__ = ["Injective", "inline_injective", "schedule_injective", "vectorize"]
+
+_BRANCH = frozenset({"tirx.if_then_else"})
+_PARALLEL_BYTES = 1 << 16  # a loop over less than this is over before a second thread has started
+
+
+class Injective(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
+    """Kernels of injective blocks alone: elementwise, broadcast, transpose, concatenate, gather."""
+
+    def __init__(self, machine: Machine):
+        self.machine = machine
+
+    def apply(self, func: tirx.PrimFunc, target: Target, tunable: bool) -> s_tir.Schedule | None:
+        """See dlight's ScheduleRule; None where a block reduces."""
+        kernel = open_kernel(func)
+        if kernel is None or not all(block.is_injective for block in kernel.blocks()):
+            return None
+        inline_injective(kernel)
+        for block in kernel.blocks():
+            schedule_injective(kernel, block, self.machine)
+        return kernel.schedule
+
+
+def inline_injective(kernel: Kernel) -> None:
+    """Inline each injective block into its readers, unless that would compute something dear more than once."""
+    for block in kernel.blocks():
+        if block.is_injective and _pays(block, kernel.readers(block.name)):
+            try:
+                kernel.schedule.compute_inline(kernel.schedule.get_sblock(block.name))
+            except s_tir.ScheduleError:
+                continue  # an output of the kernel, or an index that cannot be turned around
+
+
+def _pays(block: Block, readers: list[Block]) -> bool:
+    if not readers:
+        return False
+    value = block.store.value
+    if isinstance(value, TensorLoad):
+        return True
+    if has_call(value, _BRANCH) and any(not reader.is_injective for reader in readers):
+        return False  # padding would be tested for in the innermost loop
+    read = sum(reader.volume * _reads(reader, block) for reader in readers)
+    if read <= block.volume:
+        return True
+    return all(reader.is_injective for reader in readers) and not has_call(value)
+
+
+def _reads(reader: Block, block: Block) -> int:
+    return sum(load.source.same_as(block.written) for load in loads(reader.store.value))
+
+
+def schedule_injective(kernel: Kernel, block: Block, machine: Machine) -> None:
+    """Vectorise one block that stands alone at the root of a kernel, and spread it over the threads."""
+    schedule = kernel.schedule
+    loops = schedule.get_loops(schedule.get_sblock(block.name))
+    if not loops:
+        return
+    if _is_flat(block):
+        loops = [schedule.fuse(*loops)] if len(loops) > 1 else loops
+    outer = vectorize(schedule, loops[-1], machine.lanes(block.bits))
+    outer = [*loops[:-1], *outer[:-1]]
+    spread(schedule, outer, machine, block.volume * block.bits // 8)
+
+
+def spread(schedule: s_tir.Schedule, outer: list[Any], machine: Machine, moved_bytes: int) -> None:
+    """Make outer spatial loops one parallel loop, where the profile has threads and there is enough to do."""
+    if machine.threads == 1 or not outer or moved_bytes < _PARALLEL_BYTES:
+        return
+    taken: list[Any] = []
+    count = 1
+    for loop, extent in zip(outer, extents(schedule, outer), strict=True):
+        taken.append(loop)
+        count *= extent
+        if count >= 4 * machine.threads:
+            break
+    schedule.parallel(schedule.fuse(*taken) if len(taken) > 1 else taken[0])
+
+
+def vectorize(schedule: s_tir.Schedule, loop: Any, lanes: int) -> list[Any]:
+    """Vectorise a loop by the widest number of lanes that divides it.
+
+    Where only one or two lanes divide a longer loop, whole vectors run first and the rest after them.
+
+    Returns:
+        The loops that it has become, the vectorised one last.
+    """
+    extent = extents(schedule, [loop])[0]
+    width = next(width for width in (lanes, lanes // 2, lanes // 4, 1) if width and extent % width == 0)
+    if extent <= lanes:
+        schedule.vectorize(loop)
+        return [loop]
+    if width == 1:
+        outer, inner = schedule.split(loop, [None, lanes])
+        schedule.annotate(outer, "pragma_loop_partition_hint", 1)
+    else:
+        outer, inner = schedule.split(loop, [None, width])
+    schedule.vectorize(inner)
+    return [outer, inner]
+
+
+def _is_flat(block: Block) -> bool:
+    """Whether everything the block reads and writes lies in memory in the order of its loops, or is one value."""
+    variables = block.variables
+    for access in (block.store, *loads(block.store.value)):
+        used = [index for index in access.indices if not isinstance(index, tirx.IntImm)]
+        if used and not (len(used) == len(variables) and all(map(_same, used, variables))):
+            return False
+    return True
+
+
+def _same(index: Any, variable: Any) -> bool:
+    return bool(index.same_as(variable))

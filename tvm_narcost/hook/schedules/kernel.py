@@ -1,0 +1,136 @@
+"""A PrimFunc opened for scheduling: its blocks in normal form, told apart by what they compute."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import s_tir, tirx
+from tvm.ir import TensorLoad
+from tvm.s_tir.dlight.analysis import SBlockInfo, get_root_block, normalize_prim_func
+
+__all__ = ["Block", "Kernel", "extents", "has_call", "loads", "open_kernel"]
+
+# A block with one of these is not computed more often than it has elements.
+_DEAR = frozenset(
+    f"tirx.{name}"
+    for name in (
+        "acos", "asin", "atan", "atan2", "cos", "cosh", "erf", "exp", "exp10", "exp2", "fmod", "log", "log10", "log1p",
+        "log2", "pow", "rsqrt", "sigmoid", "sin", "sinh", "sqrt", "tan", "tanh",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a kernel.
+
+    Attributes:
+        name: unique in the kernel.
+        kinds: one letter an iteration variable, ``S`` spatial or ``R`` reduced.
+        extents: of the iteration variables.
+        stmt: the block itself, ``tvm.s_tir.SBlock``.
+    """
+
+    name: str
+    kinds: str
+    extents: tuple[int, ...]
+    stmt: Any
+
+    @property
+    def is_injective(self) -> bool:
+        """Whether each output element is one expression of inputs."""
+        return "R" not in self.kinds
+
+    @property
+    def store(self) -> Any:
+        """The BufferStore that is the block's body; None where the body is something else."""
+        return self.stmt.body if isinstance(self.stmt.body, tirx.BufferStore) else None
+
+    @property
+    def volume(self) -> int:
+        """How often the body runs."""
+        return prod(self.extents)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The iteration variables, one a loop in normal form."""
+        return [item.var for item in self.stmt.iter_vars]
+
+    @property
+    def written(self) -> Any:
+        """The buffer that the block writes."""
+        return self.stmt.writes[0].source
+
+    @property
+    def bits(self) -> int:
+        """Width of an element that the block writes."""
+        return int(self.written.dtype.bits)
+
+
+class Kernel:
+    """A schedule with its blocks. The blocks are read anew after each change of the schedule."""
+
+    def __init__(self, schedule: s_tir.Schedule):
+        self.schedule = schedule
+
+    def blocks(self) -> list[Block]:
+        """The blocks below the root, in the order in which they run."""
+        root = get_root_block(self.schedule)
+        return [self.block(self.schedule.get(child).name_hint) for child in self.schedule.get_child_blocks(root)]
+
+    def block(self, name: str) -> Block:
+        """The block of that name as it is now."""
+        stmt = self.schedule.get(self.schedule.get_sblock(name))
+        kinds = "".join("R" if item.iter_type == tirx.IterVar.CommReduce else "S" for item in stmt.iter_vars)
+        return Block(name, kinds, tuple(int(item.dom.extent) for item in stmt.iter_vars), stmt)
+
+    def readers(self, name: str) -> list[Block]:
+        """The blocks that read what a block writes."""
+        consumers = self.schedule.get_consumers(self.schedule.get_sblock(name))
+        return [self.block(self.schedule.get(consumer).name_hint) for consumer in consumers]
+
+
+def open_kernel(function: tirx.PrimFunc) -> Kernel | None:
+    """A schedule of ``function`` in dlight's normal form: one loop an iteration variable, none of extent one.
+
+    Returns None where a rule could do nothing: the function is no tree of blocks, a shape is symbolic, a block
+    does anything but store one value, or one that sorts, scans or calls out is among them.
+    """
+    if not function.attrs.get("s_tir", True):
+        return None
+    schedule = s_tir.Schedule(function)
+    infos = normalize_prim_func(schedule)
+    if not infos or not all(_is_plain(schedule, info) for info in infos):
+        return None
+    return Kernel(schedule)
+
+
+def _is_plain(schedule: s_tir.Schedule, info: SBlockInfo) -> bool:
+    stmt = schedule.get(info.block_rv)
+    return (
+        "O" not in info.dom_kind()
+        and all(isinstance(extent, int) for extent in info.dom())
+        and isinstance(stmt.body, tirx.BufferStore)
+        and len(stmt.writes) == 1
+    )
+
+
+def loads(expression: Any) -> list[Any]:
+    """The BufferLoads in an expression."""
+    found: list[Any] = []
+    tvm_ffi.structural_walk(expression, (TensorLoad, found.append))
+    return found
+
+
+def has_call(expression: Any, names: frozenset[str] = _DEAR) -> bool:
+    """Whether the expression calls one of the named intrinsics; by default, one that takes many cycles."""
+    found: list[Any] = []
+    tvm_ffi.structural_walk(expression, (tvm.ir.Call, found.append))
+    return any(isinstance(call.op, tvm.ir.Op) and call.op.name in names for call in found)
+
+
+def extents(schedule: s_tir.Schedule, loops: list[Any]) -> list[int]:
+    """The extents of loops."""
+    return [int(schedule.get(loop).extent) for loop in loops]
