@@ -1,0 +1,296 @@
+"""How well fusion plans are ranked: bench/results/fusion.json.
+
+``measure`` times every network of :func:`held_out_sources` under a dozen plans or more, interleaved, in a process of
+its own for each pass. ``judge`` trains each predictor on the other networks of a dataset and lets it choose among the
+plans that were measured. Networks that are judged took no part in training: whole families, and micro-graphs of their
+own seeds, among them the two of apache/tvm issues 20342 and 20401 as CPU cases.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import geometric_mean, mean, median, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.facts import write_result
+from bench.fusion_cases import write_issue_models
+from hardware_profiles import HardwareProfile, load_profile
+from tvm_narcost.database import LatencyRecord, NetworkRecord, open_database
+from tvm_narcost.database.dataset import read_dataset
+from tvm_narcost.measure.sources import FileSource, Source, ZooSource
+from tvm_narcost.measure.worker import runtime_engine
+from tvm_narcost.measure.worker_handle import PlansWanted, WorkerFailedError, WorkerHandle
+from tvm_narcost.tokens.facts import kernel_facts
+from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
+from tvm_narcost.training.evaluate import fit_kernel_sum_to, kernel_sum_us
+from tvm_narcost.training.examples import Example, encode_records, measured_latency_us
+from tvm_narcost.training.loop import settings_for
+from tvm_narcost.zoo import MICRO_FAMILIES
+
+__all__ = ["HELD_OUT_FAMILIES", "PREDICTORS", "Judged", "held_out_sources", "judge_network", "main", "summarise"]
+
+HELD_OUT_FAMILIES: dict[str, tuple[int, ...]] = {
+    "shufflenet": (204, 208), "vit": (204, 208), "bert": (203, 204), "squeezenet": (202, 207), "convnext": (202, 209),
+}  # fmt: skip
+"""Families of which no member is trained on, with the seeds that are measured."""
+
+HELD_OUT_MICRO_SEEDS = (0, 1, 2)
+"""Of every micro-graph family; other seeds are trained on."""
+
+_PLANS = 14
+_DEFAULT_PLANNER = "tvm"
+_LIMIT_S = 900.0
+
+Predict = Callable[[Sequence[Example], Sequence[Example], int], list[float]]
+"""Fits to the first, predicts microseconds of the second, with a seed."""
+
+
+def main() -> None:
+    """Measure, or judge and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="epyc-zen5.tvm")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    measuring = verbs.add_parser("measure")
+    measuring.add_argument("--database", required=True)
+    measuring.add_argument("--passes", type=int, default=3)
+    measuring.add_argument("--plans", type=int, default=_PLANS)
+    measuring.add_argument("--scratch", type=Path, default=Path("/tmp/narcost-fusion"))
+    judging = verbs.add_parser("judge")
+    judging.add_argument("--dataset", type=Path, default=Path("datasets/epyc-zen5.tvm.jsonl.xz"))
+    judging.add_argument("--seeds", type=int, default=3)
+    judging.add_argument("--predictors", default=",".join(PREDICTORS))
+    arguments = parser.parse_args()
+    profile = load_profile(arguments.profile)
+    if arguments.verb == "measure":
+        sources = held_out_sources(arguments.scratch)
+        measure(sources, profile, arguments.database, passes=arguments.passes, plans=arguments.plans)
+        return
+    result = judge(arguments.dataset, profile, arguments.predictors.split(","), range(arguments.seeds))
+    print(write_result("fusion", "bench.fusion", profile.id, result))
+
+
+# ---- measuring
+
+
+def held_out_sources(scratch: Path) -> list[Source]:
+    """Micro-graphs first, seed by seed, then the networks, so that a stopped run has some of each."""
+    micro = [ZooSource(family, seed) for seed in HELD_OUT_MICRO_SEEDS for family in MICRO_FAMILIES]
+    networks = [ZooSource(family, seed) for family, seeds in HELD_OUT_FAMILIES.items() for seed in seeds]
+    return [*[FileSource.of(path) for path in write_issue_models(scratch)], *micro, *networks]
+
+
+def measure(sources: Sequence[Source], profile: HardwareProfile, url: str, *, passes: int, plans: int) -> None:
+    """Measure all plans of every network ``passes`` times, each pass in a process of its own; goes on where it was."""
+    with open_database(url) as database:
+        for number in range(passes):
+            with WorkerHandle(profile, runtime_engine, _LIMIT_S) as worker:
+                for source in sources:
+                    if database.count_stable(source.document(), profile.id) > number:
+                        continue
+                    try:
+                        graph = worker.build(source)
+                        pairs = worker.measure(PlansWanted(plans, frozenset()))
+                    except WorkerFailedError as failure:
+                        print(f"pass {number}: {source.name}: {failure}", flush=True)
+                        continue
+                    database.add_plans(NetworkRecord(source.family, source.name, source.document(), graph), pairs)
+                    verdicts = [measurement.verdict for _, measurement in pairs]
+                    print(
+                        f"pass {number}: {source.name}: {len(pairs)} plans, {verdicts.count('stable')} stable",
+                        flush=True,
+                    )
+
+
+# ---- predictors
+
+
+def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
+    ensemble = train_ensemble(train, settings_for(train), (seed,))
+    return [float(times_us.sum()) for times_us in ensemble_us(ensemble, test)]
+
+
+def _kernel_sum(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
+    return [float(times_us.sum()) for times_us in kernel_sum_us(fit_kernel_sum_to(train, seed), test)]
+
+
+def _flops_bytes(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
+    """A line in logarithms over FLOPs, which no plan changes, and bytes that cross the borders of kernels."""
+    logs = np.log([example.latency_us for example in train])
+    line = np.linalg.lstsq(_counts(train), logs, rcond=None)[0]
+    predicted: list[float] = np.exp(_counts(test) @ line).tolist()
+    return predicted
+
+
+def _counts(examples: Sequence[Example]) -> NDArray[np.float64]:
+    facts = [kernel_facts(example.plan) for example in examples]
+    moved = ("input_bytes", "parameter_bytes", "output_bytes")
+    rows = [
+        (1.0, np.log(max(found.column("flops").sum(), 1.0)), np.log(sum(found.column(name).sum() for name in moved)))
+        for found in facts
+    ]
+    return np.array(rows)
+
+
+def _tvm_default(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
+    """Prefers what TVM does anyway."""
+    return [1.0 if example.plan.planner == _DEFAULT_PLANNER else 2.0 for example in test]
+
+
+PREDICTORS: dict[str, Predict] = {
+    "narcost": _narcost,
+    "kernel_sum": _kernel_sum,
+    "flops_bytes": _flops_bytes,
+    "tvm_default": _tvm_default,
+}
+
+
+# ---- judging
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """One predictor on one network.
+
+    Attributes:
+        network, family: which.
+        plans: how many were measured.
+        tau: Kendall's, of predicted and measured latencies.
+        regret: of the plan that it chooses against the best measured, as a fraction.
+        speedup: of the plan that it chooses over TVM's default.
+        best_speedup: of the best measured plan over TVM's default.
+        default_error: of the prediction of the default plan, as a signed fraction.
+    """
+
+    network: str
+    family: str
+    plans: int
+    tau: float
+    regret: float
+    speedup: float
+    best_speedup: float
+    default_error: float
+
+
+def judge_network(network: str, family: str, predicted_us: Sequence[float], measured_us: Sequence[float]) -> Judged:
+    """Let a predictor choose; the first plan is TVM's default, which wins ties."""
+    from scipy.stats import kendalltau
+
+    chosen = measured_us[int(np.argmin(predicted_us))]
+    tau = float(np.nan_to_num(kendalltau(predicted_us, measured_us).statistic)) if len(measured_us) > 1 else 0.0
+    best = min(measured_us)
+    return Judged(
+        network, family, len(measured_us), tau, chosen / best - 1, measured_us[0] / chosen, measured_us[0] / best,
+        predicted_us[0] / measured_us[0] - 1,
+    )  # fmt: skip
+
+
+def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """Train on what is not held out, judge on what is."""
+    records = [record for record in read_dataset(dataset) if record.measurement.verdict == "stable"]
+    held_out = [record for record in records if _is_held_out(record)]
+    train = encode_records([record for record in records if not _is_held_out(record)], profile)
+    latencies = [_passes(record) for record in held_out]
+    test = [
+        dataclasses.replace(example, latency_us=median(passes))
+        for example, passes in zip(encode_records(held_out, profile), latencies, strict=True)
+    ]
+    places: dict[str, list[int]] = {}
+    for place, example in enumerate(test):
+        places.setdefault(example.name, []).append(place)
+    for name, own in list(places.items()):
+        own.sort(key=lambda place: test[place].plan.planner != _DEFAULT_PLANNER)
+        if len(own) < 2 or test[own[0]].plan.planner != _DEFAULT_PLANNER:
+            del places[name]  # nothing to choose, or nothing to compare with
+    print(f"{len(train)} plans to train on, {len(test)} of {len(places)} networks to judge", flush=True)
+    figures: dict[str, Any] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for name in predictors:
+        by_seed = []
+        for seed in seeds:
+            predicted = PREDICTORS[name](train, test, seed)
+            judged = [_judge_places(own, test, predicted) for own in places.values()]
+            by_seed.append(summarise(judged))
+            rows.setdefault(name, [dataclasses.asdict(row) for row in judged])
+        figures[name] = _over_seeds(by_seed)
+        print(name, figures[name], flush=True)
+    return {
+        "trained_on": {"plans": len(train), "networks": len({e.graph.structural_hash() for e in train}),
+                       "families": sorted({e.family for e in train})},
+        "held_out": {"plans": len(test), "networks": len(places), "families": list(HELD_OUT_FAMILIES),
+                     "micro_seeds": list(HELD_OUT_MICRO_SEEDS)},
+        "noise_floor": noise_floor(latencies),
+        "figures": figures,
+        "networks": rows,
+    }  # fmt: skip
+
+
+def _is_held_out(record: LatencyRecord) -> bool:
+    is_micro = record.family in MICRO_FAMILIES and record.source.get("seed") in HELD_OUT_MICRO_SEEDS
+    return is_micro or record.family in (*HELD_OUT_FAMILIES, "file")
+
+
+def _passes(record: LatencyRecord) -> list[float]:
+    """Median of each measurement of a plan, oldest first, microseconds."""
+    return [measured_latency_us(measurement) for measurement in (*record.earlier, record.measurement)]
+
+
+def _judge_places(own: Sequence[int], test: Sequence[Example], predicted: Sequence[float]) -> Judged:
+    first = test[own[0]]
+    return judge_network(
+        first.name, first.family, [predicted[place] for place in own], [test[place].latency_us for place in own]
+    )
+
+
+def summarise(judged: Sequence[Judged]) -> dict[str, float]:
+    """Figures over networks."""
+    return {
+        "kendall_tau": mean(row.tau for row in judged if row.plans > 2),
+        "mean_regret": mean(row.regret for row in judged),
+        "largest_regret": max(row.regret for row in judged),
+        "speedup": geometric_mean(row.speedup for row in judged),
+        "best_speedup": geometric_mean(row.best_speedup for row in judged),
+        "smallest_speedup": min(row.speedup for row in judged),
+        "default_mape": 100 * mean(abs(row.default_error) for row in judged),
+        "default_mape_of_families": _mape([row for row in judged if row.family in HELD_OUT_FAMILIES]),
+    }
+
+
+def _mape(judged: Sequence[Judged]) -> float:
+    return 100 * mean(abs(row.default_error) for row in judged) if judged else float("nan")
+
+
+def _over_seeds(by_seed: Sequence[dict[str, float]]) -> dict[str, Any]:
+    return {
+        name: {
+            "mean": mean(found[name] for found in by_seed),
+            "deviation": stdev(found[name] for found in by_seed) if len(by_seed) > 1 else 0.0,
+        }
+        for name in by_seed[0]
+    }
+
+
+def noise_floor(latencies: Sequence[Sequence[float]]) -> dict[str, float]:
+    """How far measurements of the same plan in two passes differ, as fractions."""
+    differences = list(_differences(latencies))
+    if not differences:
+        return {}
+    return {
+        "pairs": len(differences),
+        "median": float(np.median(differences)),
+        "p90": float(np.quantile(differences, 0.9)),
+    }
+
+
+def _differences(latencies: Sequence[Sequence[float]]) -> Iterator[float]:
+    for passes in latencies:
+        for earlier, later in pairwise(passes):
+            yield abs(later / earlier - 1)
+
+
+if __name__ == "__main__":
+    main()
