@@ -45,7 +45,7 @@ def test_a_drift_meets_all_programs_alike() -> None:
 
 def test_rounds_hold_every_program_once_in_changing_order() -> None:
     clock = Clock()
-    take_interleaved([clock.program(name, 2e3) for name in "abc"], clock.program("r", 1), PROTOCOL, 3, clock, clock)
+    take_interleaved([clock.program(name, 5e3) for name in "abc"], clock.program("r", 1), PROTOCOL, 3, clock, clock)
     visits = [name for name in clock.calls[6:] if name != "r"]  # after warm-up and the first look at the length
     rounds = ["".join(visits[start : start + 3]) for start in range(0, len(visits), 3)]
     assert all(sorted(found) == ["a", "b", "c"] for found in rounds)

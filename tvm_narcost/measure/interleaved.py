@@ -3,6 +3,8 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from hardware_profiles import MeasurementProtocol
 from tvm_narcost.measure.protocol import Samples, iqr_ratio, judged, warm_up
@@ -11,6 +13,7 @@ __all__ = ["take_interleaved"]
 
 _VISIT_NS = 1_000_000  # a program that is shorter is run several times a visit ...
 _MOST_A_VISIT = 5  # ... but no more often than this
+_COLD_NS = 4_000_000  # a program that is shorter has a run first that is not counted
 
 
 def take_interleaved(
@@ -23,7 +26,7 @@ def take_interleaved(
 ) -> list[Samples]:
     """Warm all of ``runs`` up, then time them in rounds, each round in a random order of its own.
 
-    A visit to a short program begins with a run that is not counted: the one before it left another's data and code
+    A visit to a short program begins with a run that is not counted: the program before it left other data and code
     in the caches. Rounds end when all have ``min_samples`` whose IQR/median is below ``stable_iqr_ratio``, when the
     shortest has ``max_samples``, or when ``budget_s`` for each of them is spent. Verdicts are as in
     :func:`tvm_narcost.measure.protocol.take_samples`.
@@ -38,7 +41,7 @@ def take_interleaved(
     """
     for run in runs:
         warm_up(run, protocol, clock)
-    repeats = [_repeats(run, clock) for run in runs]
+    visits = [_Visit.to(run, reference, clock) for run in runs]
     samples_us: list[list[float]] = [[] for _ in runs]
     reference_us: list[list[float]] = [[] for _ in runs]
     order, shuffled = list(range(len(runs))), random.Random(seed)
@@ -46,7 +49,7 @@ def take_interleaved(
     while True:
         shuffled.shuffle(order)
         for place in order:
-            found_us, beside_us = _visit(runs[place], repeats[place], reference, clock)
+            found_us, beside_us = visits[place].take()
             samples_us[place] += found_us
             reference_us[place] += [beside_us] * len(found_us)
         elapsed_ns = clock() - started
@@ -56,27 +59,37 @@ def take_interleaved(
     return [judged(own, beside, core_share, protocol) for own, beside in zip(samples_us, reference_us, strict=True)]
 
 
-def _repeats(run: Callable[[], object], clock: Callable[[], int]) -> int:
-    before = clock()
-    run()
-    return min(_MOST_A_VISIT, max(1, _VISIT_NS // max(clock() - before, 1)))
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """How one program is timed each time that its turn comes."""
 
+    run: Callable[[], object]
+    reference: Callable[[], object]
+    clock: Callable[[], int]
+    is_warmed: bool
+    repeats: int
 
-def _visit(
-    run: Callable[[], object], repeats: int, reference: Callable[[], object], clock: Callable[[], int]
-) -> tuple[list[float], float]:
-    """Samples and the reference before them, microseconds."""
-    before = clock()
-    reference()
-    beside_us = (clock() - before) / 1e3
-    if repeats > 1:
-        run()
-    found_us = []
-    for _ in range(repeats):
+    @classmethod
+    def to(cls, run: Callable[[], object], reference: Callable[[], object], clock: Callable[[], int]) -> Self:
         before = clock()
         run()
-        found_us.append((clock() - before) / 1e3)
-    return found_us, beside_us
+        duration_ns = max(clock() - before, 1)
+        repeats = min(_MOST_A_VISIT, max(1, _VISIT_NS // duration_ns))
+        return cls(run, reference, clock, duration_ns < _COLD_NS, repeats)
+
+    def take(self) -> tuple[list[float], float]:
+        """Samples, and the reference before them, microseconds."""
+        before = self.clock()
+        self.reference()
+        beside_us = (self.clock() - before) / 1e3
+        if self.is_warmed:
+            self.run()
+        found_us = []
+        for _ in range(self.repeats):
+            before = self.clock()
+            self.run()
+            found_us.append((self.clock() - before) / 1e3)
+        return found_us, beside_us
 
 
 def _is_enough(samples_us: Sequence[Sequence[float]], protocol: MeasurementProtocol) -> bool:
