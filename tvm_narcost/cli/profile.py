@@ -72,12 +72,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FRACTION",
         help="measure nothing new, but a second time this fraction of what has one stable measurement (e.g. 0.03)",
     )
+    parser.add_argument(
+        "--schedules",
+        type=_positive,
+        metavar="N",
+        help="measure, instead of networks, N schedules of each of fixed kernels, for TVM's MetaSchedule",
+    )
+    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="with --schedules: where they are written")
     parser.add_argument("--retry-failed", action="store_true", help="measure again what failed before")
     parser.add_argument("--retry-noisy", action="store_true", help="measure again what was only ever noisy")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure what the database does not have yet, and say what came of it."""
+    if args.schedules is not None:
+        from tvm_narcost.cli.schedules import run_schedules
+
+        return run_schedules(args)
+    if args.work_dir is not None:
+        raise NarcostError(f"--work-dir {args.work_dir}: is for --schedules; give --schedules N too, or --database")
     from hardware_profiles import load_profile
     from tvm_narcost.cli.active import choose_sources
     from tvm_narcost.database import open_database
