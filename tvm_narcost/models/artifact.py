@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.interval import IntervalModel, interval_from_json
 
-__all__ = ["FORMAT_VERSION", "ArtifactFacts", "read_artifact", "read_document", "write_artifact", "write_whole"]
+__all__ = [
+    "FORMAT_VERSION",
+    "ArtifactFacts",
+    "read_artifact",
+    "read_document",
+    "read_weights",
+    "write_artifact",
+    "write_whole",
+]
 
 FORMAT_VERSION = 2
 _FACTS = "artifact.json"
@@ -82,7 +90,7 @@ def read_artifact(folder: Path) -> tuple[ArtifactFacts, dict[str, NDArray[Any]]]
         ArtifactError: a file is missing, too large, truncated, of a newer format, or holds values that are not finite.
     """
     facts = _read_facts(folder / _FACTS)
-    return facts, _read_weights(folder / _WEIGHTS)
+    return facts, read_weights(folder / _WEIGHTS)
 
 
 def read_document(path: Path, limit_bytes: int) -> dict[str, Any]:
@@ -141,7 +149,12 @@ def _facts(document: Mapping[str, Any]) -> ArtifactFacts:
     return ArtifactFacts(**{**document, "interval": interval, "distance_limits": limits})
 
 
-def _read_weights(path: Path) -> dict[str, NDArray[Any]]:
+def read_weights(path: Path) -> dict[str, NDArray[Any]]:
+    """Read a safetensors file.
+
+    Raises:
+        ArtifactError: missing, too large, truncated, or with values that are not finite.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
