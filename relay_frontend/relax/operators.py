@@ -13,6 +13,7 @@ from relay_frontend.errors import UnsupportedOperatorError
 from relay_frontend.graph import AttributeValue, Edge, TensorType
 
 __all__ = [
+    "CHANNELS_LAST_KERNELS",
     "Attributes",
     "Converter",
     "Emit",
@@ -103,16 +104,24 @@ def _require_layout(call: RelaxCall, **expected: tuple[str, ...]) -> None:
 
 
 def conv(op: str) -> Converter:
-    """A convolution in its ONNX layout; both write pads as all befores, then all afters."""
+    """A convolution; both write pads as all befores, then all afters.
+
+    One with channels last has the attribute ``channels_last``, and its weight in ONNX's layout: the reader sees to it.
+    """
 
     def attributes(call: RelaxCall) -> Attributes:
-        _require_layout(call, data_layout=("NCW", "NCHW", "NCDHW"), kernel_layout=_KERNEL_LAYOUTS[op])
+        last = op == "Conv" and str(call.attributes.data_layout) in _CHANNELS_LAST
+        if last:
+            _require_layout(call, kernel_layout=tuple(CHANNELS_LAST_KERNELS))
+        else:
+            _require_layout(call, data_layout=_CHANNELS_FIRST, kernel_layout=_KERNEL_LAYOUTS[op])
         found: dict[str, AttributeValue] = {
             "dilations": call.ints("dilation"),
             "group": int(call.attributes.groups),
             "kernel_shape": call.input_types[1].shape[2:],
             "pads": call.ints("padding"),
             "strides": call.ints("strides"),
+            **_channels_last(last),
         }
         if op == "ConvTranspose":
             found["output_padding"] = call.ints("output_padding")
@@ -121,15 +130,23 @@ def conv(op: str) -> Converter:
     return one_to_one(op, attributes)
 
 
+CHANNELS_LAST_KERNELS = ("WIO", "HWIO", "DHWIO")
+_CHANNELS_FIRST = ("NCW", "NCHW", "NCDHW")
+_CHANNELS_LAST = ("NWC", "NHWC", "NDHWC")
 _KERNEL_LAYOUTS = {"Conv": ("OIW", "OIHW", "OIDHW"), "ConvTranspose": ("IOW", "IOHW", "IODHW")}
 
 
+def _channels_last(last: bool) -> dict[str, AttributeValue]:
+    return {"channels_last": 1} if last else {}
+
+
 def pool(op: str) -> Converter:
-    """A pooling window in its ONNX layout."""
+    """A pooling window."""
 
     def attributes(call: RelaxCall) -> Attributes:
-        _require_layout(call, layout=("NCW", "NCHW", "NCDHW"))
+        _require_layout(call, layout=(*_CHANNELS_FIRST, *_CHANNELS_LAST))
         found: dict[str, AttributeValue] = {
+            **_channels_last(str(call.attributes.layout) in _CHANNELS_LAST),
             "ceil_mode": int(call.attributes.ceil_mode),
             "dilations": call.ints("dilation"),
             "kernel_shape": call.ints("pool_size"),
@@ -145,10 +162,11 @@ def pool(op: str) -> Converter:
 
 def adaptive_average_pool(call: RelaxCall, emit: Emit) -> Edge:
     """GlobalAveragePool down to one; AveragePool where all windows are equal."""
-    _require_layout(call, layout=("NCW", "NCHW", "NCDHW"))
-    given, wanted = call.input_types[0].shape[2:], call.outputs[0].shape[2:]
+    _require_layout(call, layout=(*_CHANNELS_FIRST, *_CHANNELS_LAST))
+    last = str(call.attributes.layout) in _CHANNELS_LAST
+    given, wanted = (kind.shape[1:-1] if last else kind.shape[2:] for kind in (call.input_types[0], call.outputs[0]))
     if all(extent == 1 for extent in wanted):
-        return emit("GlobalAveragePool", call.inputs, call.outputs, {})
+        return emit("GlobalAveragePool", call.inputs, call.outputs, _channels_last(last))
     if any(whole % part for whole, part in zip(given, wanted, strict=True)):
         raise UnsupportedOperatorError(
             f"{call.op} takes {given} to {wanted}: windows of unequal size have no canonical operator, expected an "
@@ -156,6 +174,7 @@ def adaptive_average_pool(call: RelaxCall, emit: Emit) -> Edge:
         )
     window = tuple(whole // part for whole, part in zip(given, wanted, strict=True))
     fixed: Attributes = {
+        **_channels_last(last),
         "ceil_mode": 0,
         "count_include_pad": 0,
         "dilations": (1,) * len(window),
@@ -233,12 +252,18 @@ def stack(call: RelaxCall, emit: Emit) -> Edge:
 
 
 def batch_norm(call: RelaxCall) -> Attributes:
-    """Of the second axis, as in ONNX."""
-    if int(call.attributes.axis) != 1:
+    """Of the second axis, as in ONNX, or of the last one."""
+    axis = call.axis()
+    last = axis == len(call.input_types[0].shape) - 1 > 1
+    if axis != 1 and not last:
         raise UnsupportedOperatorError(
             f"{call.op} has axis {call.attributes.axis}, expected 1: read the module before its layouts are rewritten"
         )
-    return {"epsilon": single(call.attributes.epsilon), "training_mode": int(call.attributes.training)}
+    return {
+        **_channels_last(last),
+        "epsilon": single(call.attributes.epsilon),
+        "training_mode": int(call.attributes.training),
+    }
 
 
 def epsilon(call: RelaxCall) -> Attributes:

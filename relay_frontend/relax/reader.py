@@ -17,7 +17,7 @@ from relay_frontend.graph_parts import GraphParts
 from relay_frontend.limits import DEFAULT_LIMITS, Clock, Limits
 from relay_frontend.relax.calls import PrimCalls
 from relay_frontend.relax.objects import FileObject, entries_of, kind_of, number_of
-from relay_frontend.relax.operators import Converter, RelaxCall
+from relay_frontend.relax.operators import CHANNELS_LAST_KERNELS, Converter, RelaxCall
 from relay_frontend.relax.recover import Scalar
 from relay_frontend.relax.table import CONSTANT_OPERATORS, CONVERTERS
 from relay_frontend.relax.types import Dimensions, evaluate
@@ -100,6 +100,7 @@ class _Reader(GraphParts):
     constants: dict[Any, Edge] = field(default_factory=dict)
     literals: dict[Scalar, Edge] = field(default_factory=dict)
     scalars: dict[int, float] = field(default_factory=dict)
+    canonical: dict[Edge, Edge] = field(default_factory=dict)  # weight -> the same in ONNX's layout
     unsupported: set[str] = field(default_factory=set)
     fused: bool = False  # whether anything is
     in_kernel: bool = False
@@ -263,6 +264,7 @@ class _Reader(GraphParts):
             return self.fold(call, name)
         if not call.outputs:
             return ()  # an assertion, or a number
+        call = self._with_canonical_weight(call)
         converter = converter or CONVERTERS.get(call.op)
         if converter is None:
             last = self._emit(call.op, call.inputs, call.outputs, {})
@@ -276,6 +278,25 @@ class _Reader(GraphParts):
                 ) from error
         self.nodes[last.source] = replace(self.nodes[last.source], name=name)
         return tuple(Edge(last.source, slot) for slot in range(len(call.outputs)))
+
+    def _with_canonical_weight(self, call: RelaxCall) -> RelaxCall:
+        """A convolution whose constant weight is laid out as HWIO, with the weight as ONNX has it: the same bytes."""
+        if str(getattr(call.attributes, "kernel_layout", "")) not in CHANNELS_LAST_KERNELS:
+            return call
+        weight, kind = call.inputs[1], call.input_types[1]
+        if weight.source != PARAMETER:
+            raise UnsupportedOperatorError(
+                f"{call.op} has a weight in {call.attributes.kernel_layout} that is computed from inputs, expected a "
+                "constant: read the module before its layouts are rewritten (relax.transform.ConvertLayout)"
+            )
+        canonical = TensorType((*reversed(kind.shape[-2:]), *kind.shape[:-2]), kind.dtype)
+        if weight not in self.canonical:
+            self.canonical[weight] = self.add_parameter(self.parameters[weight.slot][0], canonical)
+        return replace(
+            call,
+            inputs=(call.inputs[0], self.canonical[weight], *call.inputs[2:]),
+            input_types=(call.input_types[0], canonical, *call.input_types[2:]),
+        )
 
     def fold(self, call: RelaxCall, name: str) -> Value:
         """Parameters in place of a call on constants; values only of what the importer makes of Clip's bounds."""

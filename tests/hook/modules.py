@@ -76,3 +76,39 @@ def attention(emit: Any, x: Any) -> Any:
     scores = emit(relax.op.nn.softmax(emit(relax.op.multiply(scores, relax.const(0.35, "float32")))))
     mixed = emit(relax.op.add(emit(relax.op.matmul(scores, value)), x))
     return emit(relax.op.multiply(emit(relax.op.nn.silu(mixed)), emit(relax.op.erf(mixed))))
+
+
+def normalised(emit: Any, x: Any) -> Any:
+    """Batch normalisations behind a convolution, behind one with a bias, and behind a sum, then channels shuffled."""
+    conv = emit(relax.op.nn.conv2d(x, weight(8, 3, 3, 3), padding=1))
+    first = emit(relax.op.nn.relu(batch_norm(emit, conv, seed=2)))
+    conv = emit(relax.op.nn.conv2d(first, emit(relax.op.multiply(weight(8, 8, 1, 1, seed=3), weight(8, 1, 1, 1)))))
+    second = batch_norm(emit, emit(relax.op.add(conv, weight(8, 1, 1, seed=4))), seed=5)
+    total = batch_norm(emit, emit(relax.op.add(first, second)), seed=6)
+    groups = emit(relax.op.reshape(total, (1, 2, 4, 8, 8)))
+    mixed = emit(relax.op.reshape(emit(relax.op.permute_dims(groups, [0, 2, 1, 3, 4])), (1, 8, 8, 8)))
+    grouped = emit(relax.op.nn.conv2d(mixed, weight(6, 4, 3, 3, seed=7), groups=2))
+    scaled = emit(relax.op.multiply(grouped, weight(6, 1, 1, seed=8)))
+    tokens = emit(relax.op.permute_dims(emit(relax.op.reshape(scaled, (1, 6, 36))), [0, 2, 1]))
+    return emit(relax.op.nn.softmax(tokens, axis=1))
+
+
+def batch_norm(emit: Any, x: Any, *, seed: int) -> Any:
+    channels = int(x.ty.shape.values[1])
+    gamma, beta, mean = (weight(channels, seed=seed + 10 * part) for part in range(3))
+    variance = relax.const(np.abs(numbers(channels, seed=seed)) + np.float32(0.5))
+    return emit(emit(relax.op.nn.batch_norm(x, gamma, beta, mean, variance, axis=1))[0])
+
+
+def blurred(emit: Any, x: Any) -> Any:
+    """What importers make of LRN, padding, pools of both kinds, a slice and a resize."""
+    conv = emit(relax.op.nn.conv2d(x, weight(8, 3, 3, 3), padding=1))
+    squares = emit(relax.op.expand_dims(emit(relax.op.multiply(conv, conv)), axis=[1]))
+    sums = emit(relax.op.nn.avg_pool3d(squares, pool_size=(5, 1, 1), padding=(2, 0, 0, 2, 0, 0)))
+    scale = emit(relax.op.power(emit(relax.op.squeeze(sums, axis=[1])), relax.const(0.75, "float32")))
+    lrn = emit(relax.op.divide(conv, emit(relax.op.add(scale, relax.const(1.0, "float32")))))
+    padded = emit(relax.op.nn.pad(lrn, [0, 0, 0, 0, 1, 0, 0, 1]))
+    pooled = emit(relax.op.nn.avg_pool2d(padded, pool_size=(3, 3), strides=(2, 2), ceil_mode=True))
+    part = emit(relax.op.strided_slice(pooled, axes=[1], begin=[1], end=[8], strides=[2]))
+    wide = emit(relax.op.image.resize2d(part, (7, 7), layout="NCHW"))
+    return emit(relax.op.nn.adaptive_avg_pool2d(wide, (1, 1)))

@@ -306,11 +306,26 @@ def test_operators_that_no_table_has_stay_with_their_types() -> None:
     assert graph_cost(graph, strict=False).unknown_operators == ("relax.flip", "relax.left_shift")
 
 
+def test_channels_last_is_an_attribute_and_the_weight_is_as_onnx_has_it() -> None:
+    def build(builder: relax.BlockBuilder, x: relax.Var) -> Any:
+        conv = relax.op.nn.conv2d(x, weight(3, 3, 2, 8), groups=2, data_layout="NHWC", kernel_layout="HWIO")
+        return relax.op.nn.max_pool2d(builder.emit(conv), (2, 2), layout="NHWC")
+
+    graph = graph_of(module_of(build, (1, 8, 8, 4)))
+    conv, pool = graph.nodes
+    assert graph.input_types(0) == (TensorType((1, 8, 8, 4), "float32"), TensorType((8, 2, 3, 3), "float32"))
+    assert (conv.attribute_map["channels_last"], conv.attribute_map["kernel_shape"]) == (1, (3, 3))
+    assert pool.attribute_map["channels_last"] == 1
+    assert graph_cost(graph).flops == 2 * 6 * 6 * 8 * 2 * 9 + 5 * 5 * 8 * 4
+
+
 def test_other_layouts_are_refused() -> None:
     def build(builder: relax.BlockBuilder, x: relax.Var) -> Any:
-        return relax.op.nn.conv2d(x, weight(3, 3, 4, 8), data_layout="NHWC", kernel_layout="HWIO")
+        return relax.op.nn.conv2d(x, weight(8, 3, 3, 4), data_layout="NHWC", kernel_layout="OHWI")
 
-    with pytest.raises(UnsupportedOperatorError, match=r"relax\.nn\.conv2d has data_layout NHWC, expected NCW or NCHW"):
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"relax\.nn\.conv2d has kernel_layout OHWI, expected WIO or HWIO"
+    ):
         graph_of(module_of(build, (1, 8, 8, 4)))
 
 

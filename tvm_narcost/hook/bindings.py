@@ -15,6 +15,7 @@ __all__ = [
     "is_constant",
     "rewrite_main",
     "substitute",
+    "tensors_of",
     "with_bindings",
     "with_main",
 ]
@@ -68,13 +69,35 @@ def substitute(expression: Any, values: Mapping[relax.Var, Any], *, typed: bool 
     return expression
 
 
+def tensors_of(expression: Any) -> list[Any]:
+    """The variables and constants that an expression reads, tuples flattened; as often as it reads them."""
+    if isinstance(expression, relax.Var) or is_constant(expression):
+        return [expression]
+    parts: Sequence[Any] = ()
+    if isinstance(expression, tvm.ir.Call):
+        parts = expression.args
+    elif isinstance(expression, relax.Tuple):
+        parts = expression.fields
+    elif isinstance(expression, relax.TupleGetItem):
+        parts = [expression.tuple_value]
+    return [item for part in parts for item in tensors_of(part)]
+
+
 class Emitter:
-    """A function that is being emitted again; ``values`` has what stands for each old variable."""
+    """A function that is being emitted again.
+
+    Attributes:
+        builder: takes the bindings.
+        values: what stands for each old variable.
+        definitions: what each new variable is bound to.
+        constant: the new variables that are computed from constants alone.
+    """
 
     def __init__(self) -> None:
         self.builder = relax.BlockBuilder()
         self.values: dict[relax.Var, Any] = {}
         self.definitions: dict[relax.Var, Any] = {}
+        self.constant: set[relax.Var] = set()
 
     def emit(self, expression: Any, name: str = "") -> Any:
         """Bind an expression to a new variable, its type inferred; what is no call or tuple needs no variable."""
@@ -82,7 +105,18 @@ class Emitter:
             return expression
         variable = self.builder.emit(expression, name)
         self.definitions[variable] = expression
+        tensors = tensors_of(expression)
+        if tensors and all(map(self.is_constant, tensors)):
+            self.constant.add(variable)
         return variable
+
+    def is_constant(self, expression: Any) -> bool:
+        """Whether it is a tensor of known values, or one that is computed from those alone."""
+        return is_constant(expression) or expression in self.constant
+
+    def read(self, expression: Any) -> Any:
+        """What an expression of the old function is in the new one."""
+        return substitute(expression, self.values)
 
     def call_behind(self, expression: Any, *names: str) -> Any:
         """The call of an operator of one of these names that a variable is bound to; None if it is something else."""
@@ -90,13 +124,14 @@ class Emitter:
         return found if is_call_of(found, *names) else None
 
 
-def rewrite_main(module: tvm.IRModule, rule: Rule) -> tvm.IRModule:
+def rewrite_main(module: tvm.IRModule, rule: Rule, result: Callable[[Emitter, Any], Any] | None = None) -> tvm.IRModule:
     """Emit ``main`` again, binding by binding, and drop what nobody reads.
 
     Args:
         module: its ``main`` has one dataflow block. It is not changed.
-        rule: called with the emitter, the old variable and its value in terms of the new function; returns the value
-            to bind in its place, which may read what the rule has emitted before.
+        rule: called with the emitter, the old variable and its old value; returns the value to bind in its place, in
+            terms of the new function.
+        result: called with the emitter and what the old function returns; :meth:`Emitter.read` by default.
     """
     main = module["main"]
     emitter = Emitter()
@@ -104,10 +139,11 @@ def rewrite_main(module: tvm.IRModule, rule: Rule) -> tvm.IRModule:
     with builder.function("main", list(main.params)):
         with builder.dataflow():
             for binding in bindings_of(main):
-                found = rule(emitter, binding.var, substitute(binding.value, emitter.values))
+                found = rule(emitter, binding.var, binding.value)
                 emitter.values[binding.var] = emitter.emit(found, binding.var.name)
-            result = builder.emit_output(substitute(main.body.body, emitter.values))
-        builder.emit_func_output(result)
+            returned = result(emitter, main.body.body) if result else emitter.read(main.body.body)
+            output = builder.emit_output(returned)
+        builder.emit_func_output(output)
     function = builder.get()["main"]
     if main.attrs is not None:
         function = function.with_attrs(dict(main.attrs.items()))

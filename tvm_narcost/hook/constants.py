@@ -13,7 +13,7 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
-from tvm_narcost.hook.bindings import bindings_of, is_call_tir, is_constant, substitute, with_bindings
+from tvm_narcost.hook.bindings import bindings_of, is_call_tir, is_constant, substitute, tensors_of, with_bindings
 
 __all__ = ["fold_constants", "forget_constants"]
 
@@ -70,10 +70,7 @@ def _constant_operands(value: Any) -> list[Any] | None:
     """The tensors that a call reads, if it reads constants alone; of calls that read nothing only PrimFuncs count."""
     if not isinstance(value, tvm.ir.Call) or not isinstance(value.op, tvm.ir.Op):
         return None
-    found: list[Any] = []
-    for argument in value.args:
-        fields = argument.fields if isinstance(argument, relax.Tuple) else (argument,)
-        found += [field for field in fields if is_constant(field) or isinstance(field, relax.Var)]
+    found = tensors_of(value)
     return found if all(map(is_constant, found)) and (found or is_call_tir(value)) else None
 
 
@@ -96,6 +93,7 @@ _NUMPY: Mapping[str, _Compute] = {
     "concat": lambda call, shape, data: np.concatenate(data, axis=int(call.attrs.axis)),
     "add": lambda call, shape, data: data[0] + data[1],
     "subtract": lambda call, shape, data: data[0] - data[1],
+    "divide": lambda call, shape, data: data[0] / data[1],
     "multiply": lambda call, shape, data: data[0] * data[1],
     "negative": lambda call, shape, data: -data[0],
     "sqrt": lambda call, shape, data: np.sqrt(data[0]),

@@ -9,6 +9,7 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.hook.grouping import group
 from tvm_narcost.hook.prepare import PreparedModule
+from tvm_narcost.hook.schedules import schedule
 from tvm_narcost.hook.target import target_of
 
 __all__ = ["finish", "lower"]
@@ -29,7 +30,7 @@ def lower(
         CompileError: the plan is not one that can be built, see :func:`group`.
     """
     grouped = group(prepared, plan)
-    return finish(grouped.module, profile)
+    return finish(schedule(grouped.module, profile, database=database), profile)
 
 
 def finish(module: tvm.IRModule, profile: HardwareProfile) -> tvm.IRModule:

@@ -27,6 +27,7 @@ def mend(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def _mended(emitter: Emitter, variable: relax.Var, value: Any) -> Any:
+    value = emitter.read(value)
     for rule in (_drop_dropout, _spell_out_sum):
         found = rule(emitter, value)
         if found is not None:

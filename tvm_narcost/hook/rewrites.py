@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping
 import tvm
 from tvm import relax
 
+from tvm_narcost.hook.batch_norm import fold_batch_norm
 from tvm_narcost.hook.variant import REWRITE_NAMES
 
 __all__ = ["REWRITES", "apply_rewrites"]
 
+
 REWRITES: Mapping[str, Callable[[tvm.IRModule], tvm.IRModule]] = {
+    "fold_batch_norm": fold_batch_norm,
     "adjust_matmul_order": relax.transform.AdjustMatmulOrder(),
     "expand_matmul_of_sum": relax.transform.ExpandMatmulOfSum(),
     "combine_parallel_matmul": relax.transform.CombineParallelMatmul(),
