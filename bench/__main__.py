@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-_MODULES = ("bench.tokens_speed", "bench.planners", "bench.speed", "bench.light", "bench.tables")
+_MODULES = (
+    "bench.tokens_speed", "bench.reading_speed", "bench.planners", "bench.speed", "bench.light", "bench.flops_counter",
+    "bench.tables",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -104,6 +104,21 @@ def _tokens() -> str:
     return _markdown(["graph, schema", *(f"{size:,}" for size in sizes), "exponent"], rows)
 
 
+def _reading() -> str:
+    """Time from a file to a graph and to tokens against the size of the network."""
+    document = _read("reading_speed")
+    rows = [
+        [stage, *(f"{value:.0f}" for value in figures["ms"]), f"{figures['exponent']:.2f}"]
+        for stage, figures in document["scaling"].items()
+    ]
+    table = _markdown(["network", *(f"{size:,}" for size in document["nodes"]), "exponent"], rows)
+    resnet = document["light_resnet50_ms"]
+    return (
+        f"{table}\nlight_resnet50, file to tokens: {resnet['beyond_parsing']:.1f} ms beyond the "
+        f"{resnet['parse']:.2f} ms in which protobuf parses it.\n"
+    )
+
+
 def _flops_counter() -> str:
     """Multiply-accumulates of the nine real networks, by costs.py and by a public counter."""
     document = _read("flops_counter")
@@ -249,6 +264,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "one_trunk": _one_trunk,
     "planners": _planners,
     "planners_openvino": partial(_planners, "planners_openvino"),
+    "reading": _reading,
     "speed": _speed,
     "tokens": _tokens,
     "uncertainty": _uncertainty,

@@ -1,4 +1,4 @@
-"""Garbage collection while a model is read."""
+"""Garbage collection while a model is read or planned."""
 
 import gc
 from collections.abc import Iterator

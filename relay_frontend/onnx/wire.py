@@ -35,6 +35,7 @@ _OPERATOR_FIELD = 4  # of a node, before its attributes in every file that proto
 _KEPT_BYTES = 16 * 1024  # 1024 elements of the largest dtype: the values that reading a graph may ask for
 UNCOUNTED_BYTES = 2**21  # so little cannot become much in memory
 _FIELDS_PER_NODE, _BYTES_PER_NODE = 40, 512  # more than any exporter writes, by which Limits.nodes bounds the whole
+_LEAST_FIELD_BYTES = 2  # a tag and a length
 _MOST_NESTED = 100  # protobuf's own bound
 
 
@@ -74,8 +75,8 @@ def strip_weights(content: Buffer, path: str, limits: Limits, clock: Clock) -> b
             f"{path} has {kept} bytes beside its weights, expected at most {most} for {limits.nodes} nodes: raise "
             "Limits.nodes to read it"
         )
-    if kept > UNCOUNTED_BYTES:
-        stripper.count(stripped)
+    if kept > max(UNCOUNTED_BYTES, limits.nodes * _FIELDS_PER_NODE * _LEAST_FIELD_BYTES):
+        stripper.count(stripped)  # fewer bytes cannot be more fields than are allowed
     return stripped
 
 

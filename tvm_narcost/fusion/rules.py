@@ -5,6 +5,7 @@ chains of operators into one, activations into what they follow, and last the bl
 bench/planners.py tells how near it comes.
 """
 
+from relay_frontend.collection import collection_paused
 from relay_frontend.graph import OpGraph
 from relay_frontend.passes import DropDeadNodesPass, DropIdentityPass, FoldBatchNormPass
 from relay_frontend.plan import FusionPlan
@@ -42,6 +43,7 @@ _SPLITS = (split_gathers, split_slices)
 _LAST = (push_transposes, fuse_skip_layer_normalization, fuse_quick_gelu, fold_scale_into_matmul)
 
 
+@collection_paused()
 def plan_by_rules(graph: OpGraph, *, channel_block: int = 16, opset: int = _NORMALIZATION_OPSET) -> FusionPlan:
     """Plan a network: the graph that ONNX Runtime would probably run, one kernel a node.
 

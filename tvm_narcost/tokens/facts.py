@@ -77,13 +77,9 @@ def kernel_facts(plan: FusionPlan, *, inlining: bool = False) -> KernelFacts:
             kernel_of[index] = position
     works = [inline(graph, members) if inlining else _counted(graph, members) for members in plan.kernels]
     mains = [_main_node(graph, members, work.flops) for members, work in zip(plan.kernels, works, strict=True)]
-    rows = [
-        _static_row(graph, members, main, work, moving_member(graph, members) if inlining else None)
-        for members, main, work in zip(plan.kernels, mains, works, strict=True)
-    ]
-    values = np.zeros((len(rows), len(COLUMNS)))
-    if rows:
-        values[:, :_STATIC] = np.array(rows)
+    values = np.zeros((len(plan.kernels), len(COLUMNS)))
+    for row, members, main, work in zip(values, plan.kernels, mains, works, strict=True):
+        row[:_STATIC] = _static_row(graph, members, main, work, moving_member(graph, members) if inlining else None)
     sources = _fill_context(plan, kernel_of, values)
     values.setflags(write=False)  # the same facts are given to whoever asks
     nodes = [graph.nodes[main] for main in mains]
