@@ -16,7 +16,7 @@ from tvm_narcost.hook.schedules.injective import spread, vectorize
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads
 from tvm_narcost.hook.schedules.machine import Machine
 
-__all__ = ["Contraction", "Tile", "find_contraction", "schedule_contraction", "tile_of"]
+__all__ = ["Contraction", "Tile", "find_contraction", "operands_of", "schedule_contraction", "tile_of"]
 
 _LATENCY = 4  # cycles of a multiply-add, of which two start in each cycle: eight must be under way
 _PORTS = 2
@@ -33,6 +33,7 @@ class Contraction:
             convolution is grouped.
         tiled: position of the axis that is unrolled, or None where there is none.
         depthwise: whether both operands change along the vector axis.
+        outermost: positions of axes that are looped over before all others.
     """
 
     block: Block
@@ -40,6 +41,7 @@ class Contraction:
     group: int
     tiled: int | None
     depthwise: bool
+    outermost: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Tile:
 
 def find_contraction(block: Block) -> Contraction | None:
     """Recognise a reduction along whose output's last axis all operands lie side by side, or do not change."""
-    operands = _operands(block)
+    operands = operands_of(block)
     if block.is_injective or not operands:
         return None
     variables = block.variables
@@ -115,7 +117,7 @@ def _has_unit_stride(index: Any, variable: Any) -> bool:
     return False
 
 
-def _operands(block: Block) -> list[Any]:
+def operands_of(block: Block) -> list[Any]:
     """What the block reads besides its own partial results."""
     return [load for load in loads(block.store.value) if not load.source.same_as(block.written)]
 
@@ -131,28 +133,46 @@ def _tiled(block: Block, operands: list[Any], vector: int) -> int | None:
     return None
 
 
-def tile_of(contraction: Contraction, machine: Machine) -> Tile:
-    """The tile whose multiply-adds wait least for loads, for each other, and for values outside of the output."""
+def tile_of(contraction: Contraction, machine: Machine, *, filled: bool = False) -> Tile:
+    """The tile whose multiply-adds wait least for loads, for each other, and for values outside of the output.
+
+    Args:
+        contraction: what is computed.
+        machine: what computes it.
+        filled: whether tiles may reach beyond the vector axis, which is then filled up.
+    """
     group = contraction.group
     full = machine.lanes(contraction.block.bits)
     rows = contraction.block.extents[contraction.tiled] if contraction.tiled is not None else 1
     best, least = Tile(1, 1, 1), float("inf")
-    lanes = next(full >> shift for shift in range(full.bit_length()) if group % (full >> shift) == 0)
+    lanes = _lanes(group, full, filled)
     for vectors in range(1, machine.accumulators + 1):
-        if (group // lanes) % vectors:
+        width = vectors * lanes
+        if (group % width and not filled) or width >= group + lanes:
             continue
         for height in range(1, min(rows, machine.accumulators // vectors) + 1):
             sums = height * vectors
             loaded = vectors + height if not contraction.depthwise else 1.5 * sums
             cycles = max(sums / _PORTS, loaded / _PORTS, _LATENCY) + 0.2
-            wasted = -(-rows // height) * height / rows
+            wasted = _wasted(rows, height) * _wasted(group, width)
             cost = cycles * wasted / sums * (1 + 0.01 * abs(vectors - 2))
             if cost < least - 1e-9:
                 best, least = Tile(height, vectors, lanes), cost
     return best
 
 
-def schedule_contraction(kernel: Kernel, contraction: Contraction, machine: Machine) -> str | None:
+def _lanes(group: int, full: int, filled: bool) -> int:
+    """Whole vectors, or the largest power of two that divides, or the smallest one that holds, the axis."""
+    if filled:
+        return min(full, 1 << (group - 1).bit_length())
+    return next(full >> shift for shift in range(full.bit_length()) if group % (full >> shift) == 0)
+
+
+def _wasted(extent: int, tile: int) -> float:
+    return -(-extent // tile) * tile / extent
+
+
+def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, machine: Machine) -> str | None:
     """Tile the contraction and compute on each tile what follows, if that can be done there.
 
     Requires: what precedes is inlined or stands alone.
@@ -161,7 +181,6 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, machine: Mach
         The name of the block that has been moved into the tile.
     """
     schedule, name = kernel.schedule, contraction.block.name
-    tile = tile_of(contraction, machine)
     readers = kernel.readers(name)
     block = schedule.get_sblock(name)
     if not readers:
@@ -181,10 +200,15 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, machine: Mach
             schedule.annotate(outer, "pragma_loop_partition_hint", 1)
         rows_outer, rows = [outer], [inner]
     spatial = [
-        loop for at, loop in enumerate(loops) if kinds[at] == "S" and at not in (contraction.vector, contraction.tiled)
+        loop
+        for at, loop in enumerate(loops)
+        if kinds[at] == "S" and at not in (contraction.vector, contraction.tiled, *contraction.outermost)
     ]
     reduced = [loop for at, loop in enumerate(loops) if kinds[at] == "R"]
-    outer_loops = [group, vector_outer, *spatial, *rows_outer]
+    first = [loops[at] for at in contraction.outermost]
+    for loop in first[-1:]:  # of the tiles, the last may be filled up
+        schedule.annotate(loop, "pragma_loop_partition_hint", 1)
+    outer_loops = [*first, group, vector_outer, *spatial, *rows_outer]
     schedule.reorder(*outer_loops, *reduced, *rows, vectors, lanes)
     if readers:
         epilogue = _attach(kernel, readers, block, outer_loops[-1], tile)
@@ -212,7 +236,7 @@ def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: T
     except s_tir.ScheduleError:
         return None
     loops = trial.get_loops(trial.get_sblock(readers[0].name))
-    if prod(extents(trial, loops[_depth_of(trial, block, loop) :])) != tile.rows * tile.vectors * tile.lanes:
+    if prod(extents(trial, loops[_depth_of(trial, block, loop) :])) > tile.rows * tile.vectors * tile.lanes:
         return None
     epilogue = kernel.schedule.get_sblock(readers[0].name)
     kernel.schedule.reverse_compute_at(epilogue, loop)

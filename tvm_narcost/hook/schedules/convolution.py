@@ -1,20 +1,21 @@
-"""Convolutions: dense, grouped and depthwise, in any layout whose output ends in an axis that can be vectorised."""
+"""Convolutions and matrix products: kernels around sums of products, in any layout that ends in a vectorised axis."""
 
 from tvm import s_tir, tirx
 from tvm.s_tir.dlight.base import ScheduleRule
 from tvm.target import Target
 
-from tvm_narcost.hook.schedules.contraction import find_contraction, schedule_contraction
+from tvm_narcost.hook.schedules.contraction import Contraction, Tile, find_contraction, schedule_contraction, tile_of
 from tvm_narcost.hook.schedules.injective import inline_injective, schedule_injective
 from tvm_narcost.hook.schedules.kernel import Kernel, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
+from tvm_narcost.hook.schedules.packing import pack_operand, packing_of
 from tvm_narcost.hook.schedules.reduction import is_row_reduction, schedule_row_reduction
 
 __all__ = ["Convolution"]
 
 
 class Convolution(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
-    """Kernels with one contraction, and injective blocks before and after it."""
+    """Kernels with contractions, and blocks of any kind before and after them."""
 
     def __init__(self, machine: Machine):
         self.machine = machine
@@ -22,26 +23,37 @@ class Convolution(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
     def apply(self, func: tirx.PrimFunc, target: Target, tunable: bool) -> s_tir.Schedule | None:
         """See dlight's ScheduleRule; None where the kernel is no such one."""
         kernel = open_kernel(func)
-        if kernel is None:
-            return None
-        reductions = [block for block in kernel.blocks() if not block.is_injective]
-        if not any(map(find_contraction, reductions)):
+        if kernel is None or not any(map(find_contraction, kernel.blocks())):
             return None
         inline_injective(kernel)
-        schedule_blocks(kernel, self.machine)
+        kernel, tiles = _packed(kernel, self.machine)
+        _schedule_blocks(kernel, tiles, self.machine)
         return kernel.schedule
 
 
-def schedule_blocks(kernel: Kernel, machine: Machine) -> None:
+def _packed(kernel: Kernel, machine: Machine) -> tuple[Kernel, dict[str, tuple[Contraction, Tile]]]:
+    """Pack the operands that are worth it, and choose the tile of each contraction."""
+    tiles: dict[str, tuple[Contraction, Tile]] = {}
+    for name in [block.name for block in kernel.blocks()]:
+        contraction = find_contraction(kernel.block(name))
+        if contraction is None:
+            continue
+        choice = packing_of(kernel, contraction, machine)
+        if choice is None:
+            tiles[name] = contraction, tile_of(contraction, machine)
+        else:
+            kernel, contraction = pack_operand(kernel, contraction, choice)
+            tiles[name] = contraction, choice.tile
+    return kernel, tiles
+
+
+def _schedule_blocks(kernel: Kernel, tiles: dict[str, tuple[Contraction, Tile]], machine: Machine) -> None:
     """Schedule each block in its own loops, but for what follows a contraction on its tile."""
     injective = [block.name for block in kernel.blocks() if block.is_injective]
     attached: set[str | None] = set()
     for block in kernel.blocks():
-        if block.is_injective:
-            continue
-        contraction = find_contraction(block)
-        if contraction is not None:
-            attached.add(schedule_contraction(kernel, contraction, machine))
+        if block.name in tiles:
+            attached.add(schedule_contraction(kernel, *tiles[block.name], machine))
         elif is_row_reduction(block):
             schedule_row_reduction(kernel, block, machine)
     for name in injective:
