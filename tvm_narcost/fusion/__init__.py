@@ -10,4 +10,8 @@ openvino_rules   for OpenVINO                 openvino_groups  which operator jo
 openvino_chains  several computed as one      openvino_layout  channels last, and what is moved
 openvino_in_place  what runs no code
 partition   kernels put in order              duplicates   work that is done once
+
+patterns         how TVM lets an operator be fused            legality    what can be a kernel, and what a plan
+default_plan     what TVM itself would fuse                   moves       from one legal plan to the next
+candidates       plans by rules, and random ones
 """
