@@ -88,7 +88,7 @@ class _Scheduler:
     def _tuned(self, function: tirx.PrimFunc, name: str) -> tirx.PrimFunc | None:
         if self.database is None:
             return None
-        normalize = tvm.get_global_func("tvm.meta_schedule.normalize_mod")
+        normalize = tvm.get_global_func("tvm.s_tir.meta_schedule.normalize_mod")  # registered where databases are
         return _function(self.database.query_schedule(normalize(function), self.target, name))
 
     def _by_rule(self, function: tirx.PrimFunc) -> tirx.PrimFunc | None:
