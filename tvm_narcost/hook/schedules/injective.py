@@ -7,7 +7,7 @@ from tvm.ir import TensorLoad
 from tvm.s_tir.dlight.base import ScheduleRule
 from tvm.target import Target
 
-from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, has_call, loads, open_kernel
+from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, has_call, is_dear, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 
 __all__ = ["Injective", "inline_injective", "schedule_injective", "vectorize"]
@@ -54,7 +54,7 @@ def _pays(block: Block, readers: list[Block]) -> bool:
     read = sum(reader.volume * _reads(reader, block) for reader in readers)
     if read <= block.volume:
         return True
-    return all(reader.is_injective for reader in readers) and not has_call(value)
+    return all(reader.is_injective for reader in readers) and not is_dear(value)
 
 
 def _reads(reader: Block, block: Block) -> int:

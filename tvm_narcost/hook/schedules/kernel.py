@@ -10,7 +10,9 @@ from tvm import s_tir, tirx
 from tvm.ir import TensorLoad
 from tvm.s_tir.dlight.analysis import SBlockInfo, get_root_block, normalize_prim_func
 
-__all__ = ["Block", "Kernel", "extents", "has_call", "loads", "open_kernel"]
+from tvm_narcost.hook.schedules.transcendental import as_arithmetic
+
+__all__ = ["Block", "Kernel", "extents", "has_call", "is_dear", "loads", "open_kernel"]
 
 # A block with one of these is not computed more often than it has elements.
 _DEAR = frozenset(
@@ -100,7 +102,7 @@ def open_kernel(function: tirx.PrimFunc) -> Kernel | None:
     """
     if not function.attrs.get("s_tir", True):
         return None
-    schedule = s_tir.Schedule(function)
+    schedule = s_tir.Schedule(as_arithmetic(function))
     infos = normalize_prim_func(schedule)
     if not infos or not all(_is_plain(schedule, info) for info in infos):
         return None
@@ -124,8 +126,15 @@ def loads(expression: Any) -> list[Any]:
     return found
 
 
-def has_call(expression: Any, names: frozenset[str] = _DEAR) -> bool:
-    """Whether the expression calls one of the named intrinsics; by default, one that takes many cycles."""
+def is_dear(expression: Any) -> bool:
+    """Whether the expression takes many cycles: calls a function, or does the arithmetic that stands for one."""
+    found: list[Any] = []
+    tvm_ffi.structural_walk(expression, (tirx.Let, found.append))
+    return bool(found) or has_call(expression, _DEAR)
+
+
+def has_call(expression: Any, names: frozenset[str]) -> bool:
+    """Whether the expression calls one of the named intrinsics."""
     found: list[Any] = []
     tvm_ffi.structural_walk(expression, (tvm.ir.Call, found.append))
     return any(isinstance(call.op, tvm.ir.Op) and call.op.name in names for call in found)
