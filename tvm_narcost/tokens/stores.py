@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from hardware_profiles import HardwareProfile
 
 __all__ = [
-    "CONTEXT_WIDTH", "MAX_ACCESSES", "NAME", "OPERATIONS", "VERSION", "WIDTH", "Access", "Loop", "Store", "StoreTokens",
-    "encode_stores",
+    "CONTEXT_WIDTH", "MAX_ACCESSES", "NAME", "OPERATIONS", "VERSION", "WIDTH", "Access", "Loop", "Step", "Store",
+    "StoreTokens", "encode_stores",
 ]  # fmt: skip
 
 NAME = "stores"
@@ -54,19 +54,21 @@ CONTEXT_WIDTH = len(_CONTEXT) + len(_DEVICE)
 """Columns of the token that stands for workload and profile."""
 
 
-@dataclass(frozen=True, slots=True)
+Step = tuple[int, int, float, float]
+"""(dimension, loop, coefficient, span): one iteration moves an index by the coefficient, all of them by the span."""
+
+
+@dataclass(slots=True, eq=False)
 class Loop:
-    """A loop that runs more than once.
+    """A loop that runs more than once; stores under the same loop have the same object.
 
     Attributes:
         extent: how often.
         kind: ``serial``, ``parallel``, ``vectorized`` or ``unrolled``.
-        reduces: an axis that is reduced runs along it.
     """
 
     extent: int
     kind: str
-    reduces: bool
 
 
 @dataclass(slots=True)
@@ -78,27 +80,27 @@ class Access:
         element_bytes: of one element.
         reads, writes: whether it does; both for an accumulator.
         intermediate: neither an argument nor a result of the program.
-        steps: (dimension, loop, coefficient, span): an iteration of the loop moves the index by ``coefficient``, all of
-            them by ``span``.
+        steps: along the loops.
     """
 
-    shape: list[int]
+    shape: tuple[int, ...]
     element_bytes: float
     reads: bool
     writes: bool
     intermediate: bool
-    steps: list[tuple[int, int, float, float]]
+    steps: list[Step]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Store:
     """A buffer store under its loops.
 
     Attributes:
         loops: outermost first, those of one iteration left out.
+        reduced: numbers of the loops along which an axis is reduced.
         accesses: the write first.
         operations: counts, in the order of OPERATIONS.
-        initialises: writes the first value of a reduction.
+        initialises: writes a constant, as before a reduction.
         guarded: runs under a condition.
         unroll_limit: steps up to which loops are unrolled; 0 for not at all.
         unroll_explicit: unrolled before LLVM sees it.
@@ -106,6 +108,7 @@ class Store:
     """
 
     loops: tuple[Loop, ...]
+    reduced: frozenset[int]
     accesses: tuple[Access, ...]
     operations: tuple[int, ...]
     initialises: bool
@@ -170,35 +173,45 @@ def _pad(stores: Sequence[Store]) -> _Nests:
     N = len(stores)
     L = max([_LOOPS, *(len(store.loops) for store in stores)])
     D = max([2, *(len(access.shape) for store in stores for access in store.accesses)])
-    extent = np.ones((N, L))
-    flags = np.zeros((4, N, L), np.bool_)
-    shape = np.ones((N, MAX_ACCESSES, D))
-    element_bytes = np.zeros((N, MAX_ACCESSES))
-    access_flags = np.zeros((N, MAX_ACCESSES, 3))
-    cells: list[tuple[int, int, int, int]] = []
-    steps: list[tuple[float, float]] = []
+    loops: list[float] = []  # row, place, extent, and three flags of each
+    dimensions: list[float] = []  # row, column, place, size of each
+    accesses: list[float] = []  # row, column, bytes, and three flags of each
+    steps: list[float] = []  # row, column, dimension, loop, coefficient, span of each
     for row, store in enumerate(stores):
-        first = L - len(store.loops)
-        if store.loops:
-            extent[row, first:] = [loop.extent for loop in store.loops]
-        for place, loop in enumerate(store.loops, first):
-            flags[0, row, place] = loop.reduces
-            if loop.kind != "serial":
-                flags[("vectorized", "unrolled", "parallel").index(loop.kind) + 1, row, place] = True
+        first, reduced = L - len(store.loops), store.reduced
+        for place, loop in enumerate(store.loops):
+            kind = loop.kind
+            loops += (row, first + place, loop.extent, place in reduced, kind == "vectorized", kind == "unrolled",
+                      kind == "parallel")  # fmt: skip
         for column, access in enumerate(store.accesses[:MAX_ACCESSES]):
             skipped = D - len(access.shape)
-            shape[row, column, skipped:] = access.shape
-            element_bytes[row, column] = access.element_bytes
-            access_flags[row, column] = access.reads, access.writes, access.intermediate
-            for dimension, loop_index, coefficient, span in access.steps:
-                cells.append((row, column, skipped + dimension, first + loop_index))
-                steps.append((coefficient, span))
-    moves = np.zeros((2, N, MAX_ACCESSES, D, L))
-    if cells:
-        moves[(slice(None), *np.array(cells).T)] = np.array(steps).T
+            for place, size in enumerate(access.shape, skipped):
+                dimensions += (row, column, place, size)
+            accesses += (row, column, access.element_bytes, access.reads, access.writes, access.intermediate)
+            for dimension, place, coefficient, span in access.steps:
+                steps += (row, column, skipped + dimension, first + place, coefficient, span)
+    extent_and_flags = np.zeros((N, L, 5))
+    extent_and_flags[..., 0] = 1
+    _scatter(loops, extent_and_flags)
+    shape = np.ones((N, MAX_ACCESSES, D, 1))
+    _scatter(dimensions, shape)
+    facts = np.zeros((N, MAX_ACCESSES, 4))
+    _scatter(accesses, facts)
+    moves = np.zeros((N, MAX_ACCESSES, D, L, 2))
+    _scatter(steps, moves)
+    flags = extent_and_flags[..., 1:] != 0
     return _Nests(
-        extent, flags[0], flags[1], flags[2], flags[3], moves[0], moves[1], shape, element_bytes, access_flags
-    )
+        extent_and_flags[..., 0], flags[..., 0], flags[..., 1], flags[..., 2], flags[..., 3], moves[..., 0],
+        moves[..., 1], shape[..., 0], facts[..., 0], facts[..., 1:],
+    )  # fmt: skip
+
+
+def _scatter(rows: list[float], into: NDArray[np.float64]) -> None:
+    """Write rows, one after the other in a list: places along all axes of ``into`` but the last, and what goes there."""
+    axes, values = into.ndim - 1, into.shape[-1]
+    table = np.fromiter(rows, np.float64, len(rows)).reshape(-1, axes + values)
+    places = np.ravel_multi_index(tuple(table[:, :axes].T.astype(np.intp)), into.shape[:-1])
+    into.reshape(-1, values)[places] = table[:, axes:]
 
 
 def _encode(

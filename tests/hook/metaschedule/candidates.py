@@ -41,7 +41,7 @@ def random_candidates(context: ms.TuneContext, count: int) -> list[Any]:
 
 def seconds_of(module: tvm.IRModule) -> float:
     """A made-up time: wide vectors are fast, and so is unrolling."""
-    stores, _ = read_stores(module["main"])
+    (stores,), _ = read_stores([module["main"]])
     slow = 1.0
     for store in stores:
         lanes = max([loop.extent for loop in store.loops if loop.kind == "vectorized"], default=1)

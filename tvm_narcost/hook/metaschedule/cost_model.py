@@ -121,8 +121,8 @@ class NarFormerCostModel(PyCostModel):  # type: ignore[misc]  # tvm has no types
 
     def _encode(self, candidates: Sequence[Any]) -> StoreTokens:
         start = time.perf_counter()
-        read = [read_stores(scheduled_function(candidate.sch.mod)) for candidate in candidates]
-        tokens = encode_stores([stores for stores, _ in read], [held for _, held in read], self.profile)
+        stores, argument_bytes = read_stores([scheduled_function(candidate.sch.mod) for candidate in candidates])
+        tokens = encode_stores(stores, argument_bytes, self.profile)
         self.seconds["features"] += time.perf_counter() - start
         return tokens
 

@@ -1,278 +1,354 @@
-"""From a scheduled tensor program to its stores: loops, and how each access moves along them.
+"""From scheduled tensor programs to their stores: loops, and how each access moves along them.
 
 TVM's own features (``PerStoreFeature``) lower a copy of the program first, which is nearly all of their time. Loops,
-block bindings and indices say the same before that, and reading them takes microseconds.
+block bindings and indices say the same before that, and reading them takes a tenth of a millisecond or two. Candidates
+of one workload share much of their programs as objects, the indices of all accesses above all: each is read once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from tvm import ir, tirx
+from tvm.s_tir import SBlockRealize
+from tvm_ffi import _ffi_api
+
 from tvm_narcost.errors import CompileError
-from tvm_narcost.tokens.stores import OPERATIONS, Access, Loop, Store
+from tvm_narcost.tokens.stores import OPERATIONS, Access, Loop, Step, Store
 
 __all__ = ["read_stores"]
 
 _KINDS = ("serial", "parallel", "vectorized", "unrolled", "serial")  # by tirx.ForKind; a bound thread is one of one
 _REDUCE = 2  # IterVar.CommReduce
+_CONDITIONS = ("prim.if_then_else", "tirx.if_then_else")
 _ADD, _MULTIPLY, _DIVIDE, _COMPARE, _SPECIAL, _CAST, _SELECT, _INTEGER = range(len(OPERATIONS))
-_BINARY = {
-    "Add": _ADD, "Sub": _ADD, "Mul": _MULTIPLY, "Div": _DIVIDE, "FloorDiv": _DIVIDE, "FloorMod": _DIVIDE,
-    "Mod": _DIVIDE, "Min": _COMPARE, "Max": _COMPARE, "EQ": _COMPARE, "NE": _COMPARE, "LT": _COMPARE, "LE": _COMPARE,
-    "GT": _COMPARE, "GE": _COMPARE, "And": _INTEGER, "Or": _INTEGER,
+_BINARY: dict[type, int] = {
+    tirx.Add: _ADD, tirx.Sub: _ADD, tirx.Mul: _MULTIPLY, tirx.Div: _DIVIDE, tirx.FloorDiv: _DIVIDE,
+    tirx.FloorMod: _DIVIDE, tirx.Mod: _DIVIDE, tirx.Min: _COMPARE, tirx.Max: _COMPARE, tirx.EQ: _COMPARE,
+    tirx.NE: _COMPARE, tirx.LT: _COMPARE, tirx.LE: _COMPARE, tirx.GT: _COMPARE, tirx.GE: _COMPARE,
+    tirx.And: _INTEGER, tirx.Or: _INTEGER,
 }  # fmt: skip
 
 # loop number -> (coefficient, span): one iteration moves the index by the one, all of them by the other
 _Affine = dict[int, tuple[float, float]]
+_Bindings = dict[int, _Affine]  # by the variable's hash, which is its address
 
 
-@dataclass
-class _Frame:
-    """A loop that is being walked under."""
-
-    key: int  # of the For, so that two stores know which loops they share
-    extent: int
-    kind: str
-
-
-@dataclass
+@dataclass(slots=True)
 class _Found:
     """A store as found, before intermediate buffers are known in full."""
 
-    frames: list[_Frame]
     loops: tuple[Loop, ...]
+    reduced: frozenset[int]
     accesses: list[tuple[int, Access]]  # the buffer's key, and how it is accessed
-    operations: list[int]
+    operations: tuple[int, ...]
     initialises: bool
     guarded: bool
     unroll: tuple[int, bool]
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """What a store computes: operations, and the buffers and indices that it loads."""
+
+    operations: tuple[int, ...]
+    loads: tuple[tuple[Any, Any], ...]
+    constant: bool
+
+
+@dataclass(slots=True)
+class _Cache:
+    """What programs of one batch share, by the object's address; the objects are kept, so that none is used again."""
+
+    kept: list[Any] = field(default_factory=list)
+    buffers: dict[int, tuple[tuple[int, ...], float]] = field(default_factory=dict)
+    indices: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    values: dict[int, _Value] = field(default_factory=dict)
+    axes: dict[int, tuple[tuple[int, bool], ...]] = field(default_factory=dict)
+    arguments: dict[int, tuple[frozenset[int], float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class _Walk:
-    arguments: set[int]
-    frames: list[_Frame] = field(default_factory=list)
-    bindings: dict[int, _Affine] = field(default_factory=dict)  # variable -> along the loops
-    reduced: set[int] = field(default_factory=set)  # loops along which an axis is reduced
+    cache: _Cache
+    arguments: frozenset[int]
+    loops: list[Loop] = field(default_factory=list)
+    bindings: _Bindings = field(default_factory=dict)
+    reduced: frozenset[int] = frozenset()  # loops along which an axis is reduced
     guards: int = 0
     unroll: tuple[int, bool] = (0, False)
     found: list[_Found] = field(default_factory=list)
 
 
-def read_stores(function: Any) -> tuple[list[Store], float]:
-    """Stores of a scheduled PrimFunc in the order in which they run, and the bytes of its arguments and results.
+def read_stores(functions: Sequence[Any]) -> tuple[list[list[Store]], list[float]]:
+    """Stores of scheduled PrimFuncs, each in the order in which they run, and the bytes of each one's arguments.
 
     Raises:
-        CompileError: a loop whose extent is no number, or no store at all.
+        CompileError: a loop whose extent is no number, or a program that stores nothing.
     """
-    walk = _Walk({hash(parameter) for parameter in function.params})
-    _walk(function.body, walk)
-    if not walk.found:
-        raise CompileError("candidate: stores nothing, expected a program with a buffer store")
-    _compact_intermediates(walk.found)
-    shared = [_shared(before, after) for before, after in pairwise(walk.found)]
-    stores = [
+    cache = _Cache()
+    candidates, argument_bytes = [], []
+    for function in functions:
+        keys, held = _arguments(function.params, cache)
+        walk = _Walk(cache, keys)
+        _walk(function.body, walk)
+        if not walk.found:
+            raise CompileError("candidate: stores nothing, expected a program with a buffer store")
+        _compact_intermediates(walk.found)
+        candidates.append(_stores(walk.found))
+        argument_bytes.append(held)
+    return candidates, argument_bytes
+
+
+def _stores(found: list[_Found]) -> list[Store]:
+    shared = [_shared(before, after) for before, after in pairwise(found)]
+    return [
         Store(
-            loops=found.loops,
-            accesses=_ordered(found.accesses),
-            operations=tuple(found.operations),
-            initialises=found.initialises,
-            guarded=found.guarded,
-            unroll_limit=found.unroll[0],
-            unroll_explicit=found.unroll[1],
+            loops=own.loops,
+            reduced=own.reduced,
+            accesses=_ordered(own.accesses),
+            operations=own.operations,
+            initialises=own.initialises,
+            guarded=own.guarded,
+            unroll_limit=own.unroll[0],
+            unroll_explicit=own.unroll[1],
             shared_before=before,
             shared_after=after,
         )
-        for found, before, after in zip(walk.found, [0, *shared], [*shared, 0], strict=True)
+        for own, before, after in zip(found, [0, *shared], [*shared, 0], strict=True)
     ]
-    return stores, sum(_argument_bytes(function))
 
 
-def _argument_bytes(function: Any) -> Iterator[float]:
-    for parameter in function.params:
-        kind = parameter.ty
-        if hasattr(kind, "shape"):
-            elements = 1
-            for size in kind.shape:
-                elements *= _number(size, "the shape of an argument")
-            yield elements * _element_bytes(kind)
+def _arguments(parameters: Any, cache: _Cache) -> tuple[frozenset[int], float]:
+    """Keys of the buffers that are arguments or results, and the bytes they hold."""
+    key = parameters.__chandle__()  # an array hashes by what is in it
+    known = cache.arguments.get(key)
+    if known is None:
+        held = 0.0
+        for parameter in parameters:
+            if hasattr(parameter.ty, "shape"):
+                shape, element_bytes = _buffer(parameter, hash(parameter), cache)
+                elements = 1
+                for size in shape:
+                    elements *= size
+                held += elements * element_bytes
+        known = cache.arguments[key] = frozenset(map(hash, parameters)), held
+        cache.kept.append(parameters)
+    return known
 
 
-def _number(value: Any, what: str) -> int:
-    if type(value).__name__ != "IntImm":
-        raise CompileError(f"candidate: {what} is {value}, expected a number; bind dynamic dimensions before tuning")
+def _buffer(buffer: Any, key: int, cache: _Cache) -> tuple[tuple[int, ...], float]:
+    """Shape, and bytes of an element."""
+    known = cache.buffers.get(key)
+    if known is None:
+        kind = buffer.ty
+        shape = tuple(_number(size, lambda: f"the shape of buffer {buffer.name}") for size in kind.shape)
+        digits = "".join(character for character in str(kind.dtype).split("x")[0] if character.isdigit())
+        known = cache.buffers[key] = shape, float(digits or 8) / 8
+        cache.kept.append(buffer)
+    return known
+
+
+def _number(value: Any, what: Callable[[], str]) -> int:
+    if type(value) is not tirx.IntImm:
+        raise CompileError(f"candidate: {what()} is {value}, expected a number; bind dynamic dimensions before tuning")
     return int(value.value)
 
 
-def _element_bytes(kind: Any) -> float:
-    text = str(kind.dtype)
-    digits = "".join(character for character in text.split("x", maxsplit=1)[0] if character.isdigit())
-    return float(digits or 8) / 8
+def _items(array: Any) -> list[Any]:
+    """Elements of one of TVM's arrays; its own iterator takes twice as long."""
+    get = _ffi_api.ArrayGetItem
+    return [get(array, place) for place in range(_ffi_api.ArraySize(array))]
 
 
 # ------------------------------------------------------------------------------------------------ statements
 
 
 def _walk(node: Any, walk: _Walk) -> None:
-    name = type(node).__name__
-    if name == "For":
+    kind = type(node)
+    if kind is tirx.For:
         _walk_loop(node, walk)
-    elif name == "SBlockRealize":
+    elif kind is SBlockRealize:
         _walk_block(node, walk)
-    elif name == "BufferStore":
+    elif kind is tirx.BufferStore:
         _store(node, walk)
-    elif name == "SeqStmt":
-        for part in node.seq:
+    elif kind is tirx.SeqStmt:
+        for part in _items(node.seq):
             _walk(part, walk)
-    elif name == "IfThenElse":
+    elif kind is tirx.IfThenElse:
         walk.guards += 1
         _walk(node.then_case, walk)
         if node.else_case is not None:
             _walk(node.else_case, walk)
         walk.guards -= 1
-    elif name == "Bind":
+    elif kind is tirx.Bind:
         walk.bindings[hash(node.var)] = _affine(node.value, walk.bindings)
-    elif name == "AttrStmt":
+    elif kind is tirx.AttrStmt:
         _walk(node.body, walk)
 
 
 def _walk_loop(node: Any, walk: _Walk) -> None:
-    extent = _number(node.extent, f"the extent of loop {node.loop_var}")
-    before = walk.unroll
-    annotations = node.annotations
-    if len(annotations):
-        limit, explicit = before
-        if "pragma_auto_unroll_max_step" in annotations:
-            limit = int(annotations["pragma_auto_unroll_max_step"])
-        if "pragma_unroll_explicit" in annotations:
-            explicit = bool(int(annotations["pragma_unroll_explicit"]))
-        walk.unroll = limit, explicit
-    if extent == 1:
-        walk.bindings[hash(node.loop_var)] = {}
-        _walk(node.body, walk)
-    else:
-        place = len(walk.frames)
-        walk.bindings[hash(node.loop_var)] = {place: (1.0, extent - 1.0)}
-        walk.frames.append(_Frame(hash(node), extent, _KINDS[int(node.kind)]))
-        _walk(node.body, walk)
-        walk.frames.pop()
-        walk.reduced.discard(place)
-    walk.unroll = before
+    """A loop and those directly inside it."""
+    unroll, depth = walk.unroll, len(walk.loops)
+    kind: type = tirx.For
+    while kind is tirx.For:
+        extent = _number(node.extent, lambda node=node: f"the extent of loop {node.loop_var}")  # type: ignore[misc]
+        annotations = node.annotations
+        if _ffi_api.MapSize(annotations):
+            walk.unroll = _unroll(annotations, walk.unroll)
+        variable = hash(node.loop_var)
+        if extent == 1:
+            walk.bindings[variable] = {}
+        else:
+            walk.bindings[variable] = {len(walk.loops): (1.0, extent - 1.0)}
+            walk.loops.append(Loop(extent, _KINDS[node.kind]))
+        node = node.body
+        kind = type(node)
+    _walk(node, walk)
+    del walk.loops[depth:]
+    walk.unroll = unroll
+
+
+def _unroll(annotations: Any, before: tuple[int, bool]) -> tuple[int, bool]:
+    limit, explicit = before
+    if "pragma_auto_unroll_max_step" in annotations:
+        limit = int(annotations["pragma_auto_unroll_max_step"])
+    if "pragma_unroll_explicit" in annotations:
+        explicit = bool(int(annotations["pragma_unroll_explicit"]))
+    return limit, explicit
 
 
 def _walk_block(node: Any, walk: _Walk) -> None:
     block = node.block
-    reduced: set[int] = set()
-    for axis, value in zip(block.iter_vars, node.iter_values, strict=True):
-        moves = _affine(value, walk.bindings)
-        walk.bindings[hash(axis.var)] = moves
-        if int(axis.iter_type) == _REDUCE:
-            reduced |= moves.keys()
-    fresh = reduced - walk.reduced
-    walk.reduced |= fresh
-    guarded = type(node.predicate).__name__ != "IntImm"
+    axes = block.iter_vars
+    key = axes.__chandle__()
+    known = walk.cache.axes.get(key)
+    if known is None:
+        known = tuple((hash(axis.var), int(axis.iter_type) == _REDUCE) for axis in axes)
+        walk.cache.axes[key] = known
+        walk.cache.kept.append(axes)
+    before, reduced = walk.reduced, set(walk.reduced)
+    for (variable, reduces), value in zip(known, _items(node.iter_values), strict=True):
+        moves = walk.bindings[variable] = _affine(value, walk.bindings)
+        if reduces:
+            reduced.update(moves)
+    walk.reduced = frozenset(reduced)
+    guarded = type(node.predicate) is not tirx.IntImm
     walk.guards += guarded
     if block.init is not None:
         _walk(block.init, walk)
     _walk(block.body, walk)
     walk.guards -= guarded
-    walk.reduced -= fresh
+    walk.reduced = before
 
 
 def _store(node: Any, walk: _Walk) -> None:
-    operations = [0] * len(OPERATIONS)
-    loads: list[Any] = []
-    _count(node.value, operations, loads)
+    value = _value(node.value, walk.cache)
     written = _access(node.buffer, node.indices, walk, writes=True)
     accesses = [written]
-    accumulates = False
-    for load in loads:
-        read = _access(load.source, load.indices, walk, writes=False)
-        same = next((own for key, own in accesses if key == read[0] and own.steps == read[1].steps), None)
-        if same is None:
-            accesses.append(read)
+    for buffer, indices in value.loads:
+        read = _access(buffer, indices, walk, writes=False)
+        for key, own in accesses:
+            if key == read[0] and own.steps == read[1].steps:
+                own.reads = True
+                break
         else:
-            accumulates = accumulates or same is written[1]
-            same.reads = True
-    loops = tuple(Loop(frame.extent, frame.kind, place in walk.reduced) for place, frame in enumerate(walk.frames))
-    initialises = not loads and type(node.value).__name__ in ("FloatImm", "IntImm") and not accumulates
-    walk.found.append(_Found(list(walk.frames), loops, accesses, operations, initialises, walk.guards > 0, walk.unroll))
+            accesses.append(read)
+    walk.found.append(
+        _Found(
+            tuple(walk.loops), walk.reduced, accesses, value.operations, value.constant, walk.guards > 0, walk.unroll
+        )
+    )
 
 
 def _access(buffer: Any, indices: Any, walk: _Walk, *, writes: bool) -> tuple[int, Access]:
-    kind, key = buffer.ty, hash(buffer)
-    steps = [
-        (dimension, loop, coefficient, span)
-        for dimension, index in enumerate(indices)
-        for loop, (coefficient, span) in _affine(index, walk.bindings).items()
-    ]
-    shape = [_number(size, f"the shape of buffer {buffer.name}") for size in kind.shape]
-    return key, Access(shape, _element_bytes(kind), not writes, writes, key not in walk.arguments, steps)
+    cache, bindings, key = walk.cache, walk.bindings, hash(buffer)
+    shape, element_bytes = _buffer(buffer, key, cache)
+    place = indices.__chandle__()
+    known = cache.indices.get(place)
+    if known is None:
+        known = cache.indices[place] = tuple(_items(indices))
+        cache.kept.append(indices)
+    steps: list[Step] = []
+    for dimension, index in enumerate(known):
+        for loop, (coefficient, span) in _affine(index, bindings).items():
+            steps.append((dimension, loop, coefficient, span))
+    return key, Access(shape, element_bytes, not writes, writes, key not in walk.arguments, steps)
 
 
 # ----------------------------------------------------------------------------------------------- expressions
 
 
-def _count(node: Any, operations: list[int], loads: list[Any]) -> None:
+def _value(node: Any, cache: _Cache) -> _Value:
+    key = hash(node)
+    known = cache.values.get(key)
+    if known is None:
+        operations = [0] * len(OPERATIONS)
+        loads: list[tuple[Any, Any]] = []
+        _count(node, operations, loads)
+        known = _Value(tuple(operations), tuple(loads), isinstance(node, tirx.FloatImm | tirx.IntImm))
+        cache.values[key] = known
+        cache.kept.append(node)
+    return known
+
+
+def _count(node: Any, operations: list[int], loads: list[tuple[Any, Any]]) -> None:
     """Count what an expression computes, and collect what it loads; indices of loads are not computed values."""
-    name = type(node).__name__
-    if name in _BINARY:
-        operations[_BINARY[name]] += 1
+    kind = type(node)
+    if kind in _BINARY:
+        operations[_BINARY[kind]] += 1
         _count(node.a, operations, loads)
         _count(node.b, operations, loads)
-    elif name == "TensorLoad":
-        loads.append(node)
-        for index in node.indices:
+    elif kind is ir.TensorLoad:
+        indices = node.indices
+        loads.append((node.source, indices))
+        for index in _items(indices):
             _count_gathers(index, operations, loads)
-    elif name == "Call":
-        conditional = node.op.name in ("prim.if_then_else", "tirx.if_then_else")
-        operations[_SELECT if conditional else _SPECIAL] += 1
-        for argument in node.args:
+    elif kind is ir.Call:
+        operations[_SELECT if getattr(node.op, "name", "") in _CONDITIONS else _SPECIAL] += 1
+        for argument in _items(node.args):
             _count(argument, operations, loads)
-    elif name == "Cast":
+    elif kind is tirx.Cast:
         operations[_CAST] += 1
         _count(node.value, operations, loads)
-    elif name == "Select":
+    elif kind is tirx.Select:
         operations[_SELECT] += 1
         for part in (node.condition, node.true_value, node.false_value):
             _count(part, operations, loads)
-    elif name == "Not":
+    elif kind is tirx.Not:
         operations[_INTEGER] += 1
         _count(node.a, operations, loads)
-    elif name == "Let":
+    elif kind is tirx.Let:
         _count(node.value, operations, loads)
         _count(node.body, operations, loads)
 
 
-def _count_gathers(index: Any, operations: list[int], loads: list[Any]) -> None:
+def _count_gathers(index: Any, operations: list[int], loads: list[tuple[Any, Any]]) -> None:
     """An index that is itself loaded."""
-    name = type(index).__name__
-    if name in _BINARY:
+    kind = type(index)
+    if kind in _BINARY:
         _count_gathers(index.a, operations, loads)
         _count_gathers(index.b, operations, loads)
-    elif name not in ("Var", "IntImm"):
+    elif kind is not tirx.Var and kind is not tirx.IntImm:
         _count(index, operations, loads)
 
 
-def _affine(node: Any, bindings: dict[int, _Affine]) -> _Affine:
+def _affine(node: Any, bindings: _Bindings) -> _Affine:
     """How an index moves along the loops; of what is no sum of products, along which at all."""
-    name = type(node).__name__
-    if name == "Var":
+    kind = type(node)
+    if kind is tirx.Var:
         return bindings.get(hash(node), {})
-    if name == "IntImm":
+    if kind is tirx.IntImm:
         return {}
-    rule = _RULES.get(name)
-    if rule is not None:
-        return rule(node, bindings)
-    return _spread(node, bindings)
+    return _RULES.get(kind, _spread)(node, bindings)
 
 
-def _sum(node: Any, bindings: dict[int, _Affine]) -> _Affine:
+def _sum(node: Any, bindings: _Bindings) -> _Affine:
     left, right = _affine(node.a, bindings), _affine(node.b, bindings)
     if not right:
         return left
-    sign = -1.0 if type(node).__name__ == "Sub" else 1.0
+    sign = -1.0 if type(node) is tirx.Sub else 1.0
     if not left and sign > 0:
         return right
     total = dict(left)
@@ -282,25 +358,29 @@ def _sum(node: Any, bindings: dict[int, _Affine]) -> _Affine:
     return total
 
 
-def _product(node: Any, bindings: dict[int, _Affine]) -> _Affine:
-    for factor, other in ((node.b, node.a), (node.a, node.b)):
-        if type(factor).__name__ == "IntImm":
-            scale = float(factor.value)
-            moves = _affine(other, bindings)
-            return {loop: (scale * coefficient, abs(scale) * span) for loop, (coefficient, span) in moves.items()}
-    return _spread(node, bindings)
+def _product(node: Any, bindings: _Bindings) -> _Affine:
+    factor, other = node.b, node.a
+    if type(factor) is not tirx.IntImm:
+        factor, other = other, factor
+        if type(factor) is not tirx.IntImm:
+            return _spread(node, bindings)
+    moves = _affine(other, bindings)
+    if not moves:
+        return moves
+    scale = float(factor.value)
+    return {loop: (scale * coefficient, abs(scale) * span) for loop, (coefficient, span) in moves.items()}
 
 
-def _quotient(node: Any, bindings: dict[int, _Affine]) -> _Affine:
-    if type(node.b).__name__ != "IntImm":
+def _quotient(node: Any, bindings: _Bindings) -> _Affine:
+    if type(node.b) is not tirx.IntImm:
         return _spread(node, bindings)
     divisor = float(node.b.value)
     moves = _affine(node.a, bindings)
     return {loop: (coefficient / divisor, span / divisor) for loop, (coefficient, span) in moves.items()}
 
 
-def _remainder(node: Any, bindings: dict[int, _Affine]) -> _Affine:
-    if type(node.b).__name__ != "IntImm":
+def _remainder(node: Any, bindings: _Bindings) -> _Affine:
+    if type(node.b) is not tirx.IntImm:
         return _spread(node, bindings)
     divisor = float(node.b.value)
     moves = _affine(node.a, bindings)
@@ -311,7 +391,7 @@ def _remainder(node: Any, bindings: dict[int, _Affine]) -> _Affine:
     }
 
 
-def _spread(node: Any, bindings: dict[int, _Affine]) -> _Affine:
+def _spread(node: Any, bindings: _Bindings) -> _Affine:
     """Of an expression without a rule: moves along every loop that a part of it moves along, as that part does."""
     total: _Affine = {}
     for part in _parts(node):
@@ -320,23 +400,23 @@ def _spread(node: Any, bindings: dict[int, _Affine]) -> _Affine:
     return total
 
 
-def _parts(node: Any) -> tuple[Any, ...]:
-    name = type(node).__name__
-    if name in _BINARY:
+def _parts(node: Any) -> Sequence[Any]:
+    kind = type(node)
+    if kind in _BINARY:
         return (node.a, node.b)
-    if name == "Call":
-        return tuple(node.args)
-    if name == "TensorLoad":
-        return tuple(node.indices)
-    if name == "Cast":
+    if kind is ir.Call:
+        return _items(node.args)
+    if kind is ir.TensorLoad:
+        return _items(node.indices)
+    if kind is tirx.Cast:
         return (node.value,)
-    if name == "Select":
+    if kind is tirx.Select:
         return (node.true_value, node.false_value)
     return ()
 
 
-_RULES: dict[str, Callable[[Any, dict[int, _Affine]], _Affine]] = {
-    "Add": _sum, "Sub": _sum, "Mul": _product, "FloorDiv": _quotient, "FloorMod": _remainder,
+_RULES: dict[type, Callable[[Any, _Bindings], _Affine]] = {
+    tirx.Add: _sum, tirx.Sub: _sum, tirx.Mul: _product, tirx.FloorDiv: _quotient, tirx.FloorMod: _remainder,
 }  # fmt: skip
 
 
@@ -346,8 +426,8 @@ _RULES: dict[str, Callable[[Any, dict[int, _Affine]], _Affine]] = {
 def _shared(before: _Found, after: _Found) -> int:
     """Loops that two stores run under together."""
     count = 0
-    for one, other in zip(before.frames, after.frames, strict=False):
-        if one.key != other.key:
+    for one, other in zip(before.loops, after.loops, strict=False):
+        if one is not other:
             break
         count += 1
     return count
@@ -362,32 +442,33 @@ def _compact_intermediates(found: list[_Found]) -> None:
                 users.setdefault(key, []).append((store, access))
     for accesses in users.values():
         first = accesses[0][0]
-        shared = min((_shared(first, other) for other, _ in accesses), default=0)
+        shared = min(_shared(first, other) for other, _ in accesses)
         if not shared:
             continue
-        held = list(accesses[0][1].shape)
+        held = accesses[0][1].shape
         needed = [1.0] * len(held)
         for _, access in accesses:
-            spans = [0.0] * len(held)
+            spans = [1.0] * len(held)
             for dimension, loop, _, span in access.steps:
                 if loop >= shared:
                     spans[dimension] += span
-            needed = [max(most, 1 + span) for most, span in zip(needed, spans, strict=True)]
+            needed = list(map(max, needed, spans))
+        shape = tuple(min(size, int(most)) for size, most in zip(held, needed, strict=True))
         for _, access in accesses:
-            access.shape = [min(size, int(most)) for size, most in zip(held, needed, strict=True)]
+            access.shape = shape
 
 
 def _ordered(accesses: list[tuple[int, Access]]) -> tuple[Access, ...]:
     """The write, then the reads from what touches most to what touches least."""
     written, *reads = (access for _, access in accesses)
-    return (written, *sorted(reads, key=_touched, reverse=True))
+    return (written, *sorted(reads, key=_touched, reverse=True)) if len(reads) > 1 else (written, *reads)
 
 
 def _touched(access: Access) -> float:
-    spans = [0.0] * len(access.shape)
+    spans = [1.0] * len(access.shape)
     for dimension, _, _, span in access.steps:
         spans[dimension] += span
     touched = 1.0
     for size, span in zip(access.shape, spans, strict=True):
-        touched *= min(size, 1 + span)
+        touched *= min(size, span)
     return touched

@@ -58,7 +58,7 @@ def latency_us(run_secs: Any) -> float:
 
 
 def read_records(place: Path) -> Iterator[WorkloadRecords]:
-    """Read a compact file, a database folder, or a folder of database folders; workloads without records are left out.
+    """Read a compact file, or all database folders in and below a folder; workloads without records are left out.
 
     Raises:
         DatabaseError: none of these, or a line that is not what TVM or :func:`write_records` writes.
@@ -66,10 +66,10 @@ def read_records(place: Path) -> Iterator[WorkloadRecords]:
     if place.is_file():
         yield from _read_file(place)
         return
-    folders = [place] if (place / _RECORDS).is_file() else sorted(path.parent for path in place.glob(f"*/{_RECORDS}"))
+    folders = sorted(path.parent for path in place.rglob(_RECORDS))
     if not folders:
         raise DatabaseError(
-            f"tuning records {place}: neither a file nor a folder with a {_RECORDS} in it or one below, expected one; "
+            f"tuning records {place}: neither a file nor a folder with a {_RECORDS} in or below it, expected one; "
             "collect records first"
         )
     for folder in folders:
@@ -194,11 +194,11 @@ def replay_records(
     indices: list[int] = []
     names: list[str] = []
     for own in workloads:
-        for stores, held, seconds in _replay(own):
-            candidates.append(stores)
-            argument_bytes.append(held)
-            latencies.append(latency_us(seconds))
-            indices.append(len(names))
+        stores, held, measured = _replay(own)
+        candidates += stores
+        argument_bytes += held
+        latencies += measured
+        indices += [len(names)] * len(stores)
         names.append(own.name)
         progress(own.name, len(own.records))
     if not candidates:
@@ -207,22 +207,24 @@ def replay_records(
     return MeasuredSchedules(tokens, np.array(latencies), np.array(indices, np.int64), tuple(names))
 
 
-def _replay(own: WorkloadRecords) -> Iterator[tuple[list[Store], float, Any]]:
-    """Stores, bytes of the arguments, and measured seconds of each record."""
+def _replay(own: WorkloadRecords) -> tuple[list[list[Store]], list[float], list[float]]:
+    """Stores, bytes of the arguments, and measured microseconds of each record."""
     import tvm
     from tvm.s_tir import Schedule
     from tvm.s_tir import meta_schedule as ms
 
+    functions, measured = [], []
     try:
         workload = ms.database.Workload.from_json(list(own.workload))
         for document in own.records:
             record = ms.database.TuningRecord.from_json(document, workload)
             schedule = Schedule(workload.mod, debug_mask="none")
             record.trace.apply_to_schedule(schedule, remove_postproc=False)
-            stores, held = read_stores(scheduled_function(schedule.mod))
-            yield stores, held, record.run_secs
-    except (tvm.error.TVMError, ValueError, TypeError, AttributeError, KeyError) as error:
+            functions.append(scheduled_function(schedule.mod))
+            measured.append(latency_us(record.run_secs))
+    except (tvm.error.TVMError, ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
         raise DatabaseError(f"tuning records of {own.name}: TVM refuses one ({error}), expected its own") from error
+    return *read_stores(functions), measured
 
 
 def scheduled_function(module: Any) -> Any:
