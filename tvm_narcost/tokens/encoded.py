@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_profiles import HardwareProfile
+from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.default import encode_kernels
-from tvm_narcost.tokens.facts import kernel_facts
+from tvm_narcost.tokens.facts import KernelDescriber, KernelFacts, kernel_facts
 from tvm_narcost.tokens.inlining import INLINING_RUNTIMES
 from tvm_narcost.tokens.roofline import roofline
 
-__all__ = ["EncodedPlan", "encode_plan"]
+__all__ = ["EncodedPlan", "PlanEncoder", "encode_plan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,23 @@ class EncodedPlan:
 def encode_plan(plan: FusionPlan, profile: HardwareProfile) -> EncodedPlan:
     """Encode a plan; linear in nodes and edges."""
     facts = kernel_facts(plan, inlining=profile.runtime.name in INLINING_RUNTIMES)
+    return _encode(plan, facts, profile)
+
+
+class PlanEncoder:
+    """Encodes plans of one graph as :func:`encode_plan` does; what their kernels share is described once."""
+
+    def __init__(self, graph: OpGraph, profile: HardwareProfile) -> None:
+        """Nothing is computed yet."""
+        self._profile = profile
+        self._describer = KernelDescriber(graph, inlining=profile.runtime.name in INLINING_RUNTIMES)
+
+    def encode(self, plan: FusionPlan) -> EncodedPlan:
+        """Encode a plan over the graph."""
+        return _encode(plan, self._describer.facts(plan), self._profile)
+
+
+def _encode(plan: FusionPlan, facts: KernelFacts, profile: HardwareProfile) -> EncodedPlan:
     bounds = roofline(facts, profile)
     tokens = encode_kernels(facts, profile, bounds).values
     for values in (tokens, bounds.total_us):

@@ -17,7 +17,7 @@ from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.extents import EXTENTS, node_extents
 from tvm_narcost.tokens.inlining import InlinedWork, inline, moving_member
 
-__all__ = ["COLUMNS", "KernelFacts", "kernel_facts"]
+__all__ = ["COLUMNS", "KernelDescriber", "KernelFacts", "kernel_facts"]
 
 COLUMNS = (
     # work
@@ -70,26 +70,57 @@ def kernel_facts(plan: FusionPlan, *, inlining: bool = False) -> KernelFacts:
         plan: the kernels.
         inlining: whether a kernel's operators are inlined into one loop nest, see :mod:`tvm_narcost.tokens.inlining`.
     """
-    graph = plan.graph
-    kernel_of = [0] * len(graph.nodes)
-    for position, members in enumerate(plan.kernels):
-        for index in members:
-            kernel_of[index] = position
-    works = [inline(graph, members) if inlining else _counted(graph, members) for members in plan.kernels]
-    mains = [_main_node(graph, members, work.flops) for members, work in zip(plan.kernels, works, strict=True)]
-    values = np.zeros((len(plan.kernels), len(COLUMNS)))
-    for row, members, main, work in zip(values, plan.kernels, mains, works, strict=True):
-        row[:_STATIC] = _static_row(graph, members, main, work, moving_member(graph, members) if inlining else None)
-    sources = _fill_context(plan, kernel_of, values)
-    values.setflags(write=False)  # the same facts are given to whoever asks
-    nodes = [graph.nodes[main] for main in mains]
-    return KernelFacts(
-        ops=tuple(node.op for node in nodes),
-        categories=tuple(operator_category(node.op) for node in nodes),
-        activations=tuple(_activation(graph, members, main) for members, main in zip(plan.kernels, mains, strict=True)),
-        values=values,
-        sources=sources,
-    )
+    return KernelDescriber(plan.graph, inlining=inlining).facts(plan)
+
+
+class KernelDescriber:
+    """Describes plans of one graph; what depends on a kernel's own nodes alone is computed once for all plans."""
+
+    def __init__(self, graph: OpGraph, *, inlining: bool = False) -> None:
+        """See :func:`kernel_facts`."""
+        self.graph = graph
+        self._inlining = inlining
+        self._known: dict[tuple[int, ...], _Kernel] = {}
+
+    def facts(self, plan: FusionPlan) -> KernelFacts:
+        """Describe every kernel of a plan over :attr:`graph`."""
+        kernels = [self._kernel(members) for members in plan.kernels]
+        values = np.zeros((len(kernels), len(COLUMNS)))
+        if kernels:
+            values[:, :_STATIC] = [kernel.row for kernel in kernels]
+        sources = _fill_context(plan, values)
+        values.setflags(write=False)  # the same facts are given to whoever asks
+        return KernelFacts(
+            ops=tuple(kernel.op for kernel in kernels),
+            categories=tuple(kernel.category for kernel in kernels),
+            activations=tuple(kernel.activation for kernel in kernels),
+            values=values,
+            sources=sources,
+        )
+
+    def _kernel(self, members: tuple[int, ...]) -> "_Kernel":
+        found = self._known.get(members)
+        if found is None:
+            found = self._known[members] = _describe(self.graph, members, inlining=self._inlining)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """One kernel by itself; ``row`` are the columns before ``_STATIC``."""
+
+    op: str
+    category: str
+    activation: str
+    row: Sequence[float]
+
+
+def _describe(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _Kernel:
+    work = inline(graph, members) if inlining else _counted(graph, members)
+    main = _main_node(graph, members, work.flops)
+    row = _static_row(graph, members, main, work, moving_member(graph, members) if inlining else None)
+    op = graph.nodes[main].op
+    return _Kernel(op, operator_category(op), _activation(graph, members, main), row)
 
 
 def _counted(graph: OpGraph, members: tuple[int, ...]) -> InlinedWork:
@@ -170,13 +201,17 @@ def _group_traffic(graph: OpGraph, members: tuple[int, ...], costs: list[Operato
     return sum(read.values()), sum(cost.parameter_bytes for cost in costs), written
 
 
-def _fill_context(plan: FusionPlan, kernel_of: list[int], values: NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
+def _fill_context(plan: FusionPlan, values: NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
     """Fill the columns from ``inputs`` on; returns each kernel's sources.
 
     The age of an input is what ran since it was made: how many kernels, and how many bytes they touched. A young
     input is still in cache.
     """
     graph = plan.graph
+    kernel_of = [0] * len(graph.nodes)
+    for position, members in enumerate(plan.kernels):
+        for index in members:
+            kernel_of[index] = position
     touched = values[:, 2] + values[:, 3] + values[:, 4]
     until = np.concatenate([[0.0], np.cumsum(touched)])  # bytes touched before kernel i
     sources: list[tuple[int, ...]] = []
