@@ -19,6 +19,11 @@ EXTENTS = (
 )  # fmt: skip
 
 
+# Value, scale and zero point of the data, then of the weight.
+_VALUE_SCALE_ZERO = {"QGemm", "QLinearConv", "QLinearConvTranspose", "QLinearMatMul"}
+_TRANSPOSED = {"ConvTranspose", "QLinearConvTranspose"}
+
+
 @functools.lru_cache(maxsize=65536)
 def node_extents(
     op: str,
@@ -28,6 +33,7 @@ def node_extents(
 ) -> tuple[float, ...]:
     """The extents of one node, in the order of ``EXTENTS``; what a node does not have is 0 or 1."""
     attribute_map = dict(attributes)
+    inputs = _operands(op, inputs)
     out = outputs[0].shape if outputs else ()
     first = inputs[0].shape if inputs else ()
     nest = _loop_nest(op, attribute_map, inputs, outputs)  # of memory as it lies there
@@ -36,6 +42,20 @@ def node_extents(
     window = _window(attribute_map, first, out)
     product = _product(op, attribute_map, (first, *(kind.shape for kind in inputs[1:])), out)
     return (*window, *product, *nest)
+
+
+def _operands(op: str, inputs: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
+    """The inputs; of a quantised operator those that its counterpart in floats has, without scales and zero points."""
+    if op in _VALUE_SCALE_ZERO:
+        return inputs[::3][:2]
+    if op == "QLinearConcat":  # scale and zero point of the result come first
+        return inputs[2::3]
+    if op == "QLinearWhere":
+        return (*inputs[:2], *inputs[4:5])
+    if op in ("QLinearAdd", "QLinearMul"):  # zero points may be left out, but each value stands before its scale
+        scales = [slot for slot, kind in enumerate(inputs) if kind.dtype.startswith("float")]
+        return tuple(inputs[slot - 1] for slot in scales[:2])
+    return inputs
 
 
 def _pair(value: object, default: int = 1) -> tuple[int, int]:
@@ -84,13 +104,13 @@ def _product(
         group = attributes.get("group", 1)
         group = group if isinstance(group, int) else 1
         taps = math.prod(second[2:])
-        if op == "ConvTranspose":  # the window slides over the input, and the weight is [C, M / group, taps]
+        if op in _TRANSPOSED:  # the window slides over the input, and the weight is [C, M / group, taps]
             return first[0] * math.prod(first[2:]), second[1] * taps, first[1] // max(group, 1), group
         return out[0] * math.prod(out[2:]), out[1] // max(group, 1), second[1] * taps, group
     if category == "matmul" and first and second:
         inner = first[-2] if attributes.get("transA") and len(first) > 1 else first[-1]
         n = out[-1]
-        if len(second) <= 2:  # one weight for all rows: the batch is part of m
+        if len(second) <= 2 or op == "MatMulNBits":  # one weight for all rows: the batch is part of m
             return math.prod(out[:-1]), n, inner, 1
         return (out[-2] if len(out) > 1 else 1), n, inner, math.prod(out[:-2])
     return 0, 0, 0, 0
@@ -117,7 +137,7 @@ def _loop_nest(
     if isinstance(permutation, tuple) and len(permutation) == len(out):
         axes = tuple(int(axis) for axis in permutation)
         run, stride, single_axis = _contiguous_run(axes, out), _read_stride(axes, out), float(_moves_one_axis(axes))
-    elif category in ("softmax", "normalization") or op in ("Concat", "Split", "Slice", "Gather"):
+    elif category in ("softmax", "normalization") or op in ("Concat", "QLinearConcat", "Split", "Slice", "Gather"):
         run = _axis_run(attributes.get("axis", -1), (*inputs[:1], *outputs), inner)
     elif category == "reduction" and inputs:
         run = _kept_run(attributes.get("axes"), inputs[0].shape)
