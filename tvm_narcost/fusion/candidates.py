@@ -10,7 +10,16 @@ from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.default_plan import default_plan
 from tvm_narcost.fusion.legality import FusionSpace, Kernels
-from tvm_narcost.fusion.moves import Partition, cut_edge, join_edge, join_edges, no_fusion, partition_of
+from tvm_narcost.fusion.moves import (
+    Partition,
+    Side,
+    cut_edge,
+    cut_edges,
+    join_edge,
+    join_edges,
+    no_fusion,
+    partition_of,
+)
 from tvm_narcost.fusion.patterns import Pattern
 
 __all__ = ["DEPTHS", "draw_plans", "rule_plans"]
@@ -87,10 +96,9 @@ def _alike(space: FusionSpace, default: FusionPlan, random_of: random.Random) ->
     for edge in space.edges:
         wanted.setdefault(_kind(space, edge), random_of.random())
     cut = [edge for edge in start.edges_inside() if wanted[_kind(space, edge)] >= share]
-    partition = start
-    for node, reader in cut:
-        partition = next(iter(cut_edge(partition, node, reader)), partition)
-    return join_edges(partition, [edge for edge in space.edges if wanted[_kind(space, edge)] < share])
+    return join_edges(
+        cut_edges(start, cut, Side.BEFORE), [edge for edge in space.edges if wanted[_kind(space, edge)] < share]
+    )
 
 
 def _anyhow(space: FusionSpace, default: FusionPlan, random_of: random.Random) -> Partition:
@@ -120,7 +128,4 @@ def _only_anchors(space: FusionSpace, default: FusionPlan) -> Partition:
 def _reductions_apart(partition: Partition) -> Partition:
     """Reductions over rows taken out of their kernels."""
     space = partition.space
-    for node, reader in list(partition.edges_inside()):
-        if {node, reader} & space.reductions:
-            partition = next(iter(cut_edge(partition, node, reader)), partition)
-    return partition
+    return cut_edges(partition, [edge for edge in partition.edges_inside() if {*edge} & space.reductions], Side.BEFORE)

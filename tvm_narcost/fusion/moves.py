@@ -2,12 +2,23 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from relay_frontend.errors import PlanError
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.legality import FusionSpace, Kernels
 
-__all__ = ["Partition", "cut_edge", "join_edge", "join_edges", "no_fusion", "partition_of"]
+__all__ = ["Partition", "Side", "cut_edge", "cut_edges", "join_edge", "join_edges", "no_fusion", "partition_of"]
+
+
+class Side(Enum):
+    """Which part of a kernel goes by itself when an edge is cut.
+
+    BEFORE: the edge's node and what it is computed from. AFTER: the edge's reader and what is computed from it.
+    """
+
+    BEFORE = "before"
+    AFTER = "after"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -25,7 +36,7 @@ class Partition:
     owner: tuple[int, ...]
 
     @classmethod
-    def ordered(cls, space: FusionSpace, kernels: Sequence[Sequence[int]]) -> "Partition | None":
+    def ordered(cls, space: FusionSpace, kernels: Sequence[Iterable[int]]) -> "Partition | None":
         """The kernels in order; None where they read from each other."""
         found = space.ordered(kernels)
         return None if found is None else cls.of(space, found)
@@ -50,11 +61,6 @@ class Partition:
     def edges_inside(self) -> Iterator[tuple[int, int]]:
         """(node, reader) pairs whose value stays inside of a kernel."""
         return ((node, reader) for node, reader in self.space.edges if self.owner[node] == self.owner[reader])
-
-    def replaced(self, old: Sequence[int], new: Sequence[Sequence[int]]) -> "Partition | None":
-        """With other kernels in the place of some; None where there is no order."""
-        kept = [members for kernel, members in enumerate(self.kernels) if kernel not in old]
-        return Partition.ordered(self.space, [*kept, *new])
 
 
 def partition_of(space: FusionSpace, plan: FusionPlan) -> Partition:
@@ -81,7 +87,8 @@ def join_edge(partition: Partition, node: int, reader: int) -> Partition | None:
     joined = partition.kernels[first] + partition.kernels[second]
     if partition.space.kernel_fault(joined):
         return None
-    return partition.replaced((first, second), [joined])
+    kept = [members for kernel, members in enumerate(partition.kernels) if kernel not in (first, second)]
+    return Partition.ordered(partition.space, [*kept, joined])
 
 
 def join_edges(partition: Partition, edges: Iterable[tuple[int, int]]) -> Partition:
@@ -96,7 +103,12 @@ def join_edges(partition: Partition, edges: Iterable[tuple[int, int]]) -> Partit
         members[first], members[second] = joined, []
         for index in joined:
             owner[index] = first
-    return Partition.ordered(space, [found for found in members if found]) or partition
+    return _with_order(partition, [found for found in members if found])
+
+
+def _with_order(partition: Partition, kernels: Sequence[Iterable[int]]) -> Partition:
+    found = Partition.ordered(partition.space, kernels)
+    return partition if found is None else found
 
 
 def _is_around(
@@ -122,23 +134,39 @@ def cut_edge(partition: Partition, node: int, reader: int) -> list[Partition]:
     What comes before ``node``, itself among it, is parted from the rest, or what comes after ``reader``. What then
     does not hang together any more becomes several kernels.
     """
-    space, kernel = partition.space, partition.owner[node]
-    if kernel != partition.owner[reader] or reader in space.units[node]:
-        return []
-    members = partition.kernels[kernel]
-    inside = frozenset(members)
-    before = _reached(inside, node, space.sources, space.units)
-    after = _reached(inside, reader, space.graph.consumers, space.units)
-    found = []
-    for part in dict.fromkeys((before, inside - after)):
+    found: dict[Kernels, Partition] = {}
+    for side in Side:
+        changed = cut_edges(partition, [(node, reader)], side)
+        if changed.kernels != partition.kernels:
+            found.setdefault(changed.kernels, changed)
+    return list(found.values())
+
+
+def cut_edges(partition: Partition, edges: Iterable[tuple[int, int]], side: Side) -> Partition:
+    """Cut kernels at edges, one edge after the other, where they are still inside of one and that is legal."""
+    space, owner = partition.space, list(partition.owner)
+    members = [*map(frozenset, partition.kernels)]
+    for node, reader in edges:
+        kernel = owner[node]
+        if kernel != owner[reader] or reader in space.units[node]:
+            continue
+        inside = members[kernel]
+        if side is Side.BEFORE:
+            part = _reached(inside, node, space.sources, space.units)
+        else:
+            part = inside - _reached(inside, reader, space.graph.consumers, space.units)
         # A set that one call computes may lie on both sides; it is not parted.
-        if reader in part or node not in part or part == inside:
+        if reader in part or node not in part:
             continue
         pieces = [*space.pieces(part), *space.pieces(inside - part)]
-        changed = partition.replaced((kernel,), pieces)
-        if changed is not None and not any(map(space.kernel_fault, pieces)):
-            found.append(changed)
-    return found
+        if any(map(space.kernel_fault, pieces)):
+            continue
+        members[kernel] = frozenset(pieces[0])
+        for piece in pieces[1:]:
+            for index in piece:
+                owner[index] = len(members)
+            members.append(frozenset(piece))
+    return partition if len(members) == len(partition.kernels) else _with_order(partition, members)
 
 
 def _reached(
