@@ -1,5 +1,6 @@
 """Schedule all PrimFuncs of a module: by a tuned record where a database has one, by the rules otherwise."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from tvm_narcost.hook.target import target_of
 
 __all__ = ["cpu_rules", "schedule"]
 
+_LOG = logging.getLogger(__name__)
 _SCHEDULED = "tirx.is_scheduled"
 
 
@@ -76,7 +78,7 @@ class _Scheduler:
         alike = self.done.setdefault(tvm_ffi.structural_hash(bare), [])
         found = next((new for old, new in alike if tvm_ffi.structural_equal(old, bare)), _UNKNOWN)
         if found is _UNKNOWN:
-            found = self._tuned(bare.without_attr(CONSTANTS), name) or self._by_rule(bare)
+            found = self._tuned(bare.without_attr(CONSTANTS), name) or self._by_rule(bare, name)
             alike.append((bare, found))
         if found is None:
             return None, {}
@@ -91,9 +93,16 @@ class _Scheduler:
         normalize = tvm.get_global_func("tvm.s_tir.meta_schedule.normalize_mod")  # registered where databases are
         return _function(self.database.query_schedule(normalize(function), self.target, name))
 
-    def _by_rule(self, function: tirx.PrimFunc) -> tirx.PrimFunc | None:
-        found = (rule.apply(function, self.target, False) for rule in self.rules)
-        return next((_function(schedule) for schedule in found if schedule is not None), None)
+    def _by_rule(self, function: tirx.PrimFunc, name: str) -> tirx.PrimFunc | None:
+        for rule in self.rules:
+            try:
+                found = rule.apply(function, self.target, False)
+            except Exception as error:  # TVM raises what it likes
+                _LOG.warning("%s cannot schedule %s, which stays as it is: %s", type(rule).__name__, name, error)
+                return None
+            if found is not None:
+                return _function(found)
+        return None
 
 
 _UNKNOWN: Any = object()

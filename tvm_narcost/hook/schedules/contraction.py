@@ -12,7 +12,7 @@ from typing import Any
 import tvm_ffi
 from tvm import s_tir, tirx
 
-from tvm_narcost.hook.schedules.injective import spread, vectorize
+from tvm_narcost.hook.schedules.injective import in_order, spread, vectorize
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads
 from tvm_narcost.hook.schedules.machine import Machine
 
@@ -33,6 +33,7 @@ class Contraction:
             convolution is grouped.
         tiled: position of the axis that is unrolled, or None where there is none.
         depthwise: whether both operands change along the vector axis.
+        strided: whether the operand that changes along the vector axis does not lie along it side by side.
         outermost: positions of axes that are looped over before all others.
     """
 
@@ -41,6 +42,7 @@ class Contraction:
     group: int
     tiled: int | None
     depthwise: bool
+    strided: bool = False
     outermost: tuple[int, ...] = ()
 
 
@@ -54,7 +56,10 @@ class Tile:
 
 
 def find_contraction(block: Block) -> Contraction | None:
-    """Recognise a reduction along whose output's last axis all operands lie side by side, or do not change."""
+    """Recognise a reduction along whose output's last axis all operands lie side by side, or do not change.
+
+    A product of two operands is recognised as well where the one that changes lies otherwise.
+    """
     operands = operands_of(block)
     if block.is_injective or not operands:
         return None
@@ -64,13 +69,18 @@ def find_contraction(block: Block) -> Contraction | None:
     if vector is None or block.kinds[vector] != "S":
         return None
     used = [_Use.of(operand, variables[vector]) for operand in operands]
-    contiguous = [use for use in used if use.stride_one]
-    if not contiguous:
+    strided = not any(use.stride_one for use in used)
+    if strided and not (len(used) == 2 and sum(use.plain for use in used) == 1 and _is_product(block)):
         return None
     group = min((use.divisor for use in used if use.divisor), default=block.extents[vector])
     depthwise = all(use.plain for use in used)
     tiled = _tiled(block, operands, vector)
-    return Contraction(block, vector, group, tiled, depthwise)
+    return Contraction(block, vector, group, tiled, depthwise, strided)
+
+
+def _is_product(block: Block) -> bool:
+    value = block.store.value
+    return isinstance(value, tirx.Add) and any(isinstance(term, tirx.Mul) for term in (value.a, value.b))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +218,7 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
     first = [loops[at] for at in contraction.outermost]
     for loop in first[-1:]:  # of the tiles, the last may be filled up
         schedule.annotate(loop, "pragma_loop_partition_hint", 1)
-    outer_loops = [*first, group, vector_outer, *spatial, *rows_outer]
+    outer_loops = in_order(schedule, [*first, group, vector_outer, *spatial, *rows_outer], machine)
     schedule.reorder(*outer_loops, *reduced, *rows, vectors, lanes)
     if readers:
         epilogue = _attach(kernel, readers, block, outer_loops[-1], tile)
@@ -221,7 +231,7 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
     for loop in (*rows, vectors):
         schedule.unroll(loop)
     schedule.vectorize(lanes)
-    spread(schedule, outer_loops, machine, contraction.block.volume)
+    spread(schedule, outer_loops[0], machine, contraction.block.volume)
     schedule.decompose_reduction(block, reduced[0])
     return readers[0].name if readers and epilogue is not None else None
 
@@ -233,7 +243,7 @@ def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: T
     trial = kernel.schedule.copy()
     try:
         trial.reverse_compute_at(trial.get_sblock(readers[0].name), loop)
-    except s_tir.ScheduleError:
+    except (s_tir.ScheduleError, ValueError):  # an index that cannot be turned around
         return None
     loops = trial.get_loops(trial.get_sblock(readers[0].name))
     if prod(extents(trial, loops[_depth_of(trial, block, loop) :])) > tile.rows * tile.vectors * tile.lanes:

@@ -27,6 +27,8 @@ class Convolution(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
             return None
         inline_injective(kernel)
         kernel, tiles = _packed(kernel, self.machine)
+        if not tiles:
+            return None
         _schedule_blocks(kernel, tiles, self.machine)
         return kernel.schedule
 
@@ -39,6 +41,8 @@ def _packed(kernel: Kernel, machine: Machine) -> tuple[Kernel, dict[str, tuple[C
         if contraction is None:
             continue
         choice = packing_of(kernel, contraction, machine)
+        if choice is None and contraction.strided:
+            continue
         if choice is None:
             tiles[name] = contraction, tile_of(contraction, machine)
         else:

@@ -10,10 +10,11 @@ from tvm.target import Target
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, has_call, is_dear, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 
-__all__ = ["Injective", "inline_injective", "schedule_injective", "vectorize"]
+__all__ = ["Injective", "in_order", "inline_injective", "schedule_injective", "spread", "vectorize"]
 
 _BRANCH = frozenset({"tirx.if_then_else"})
-_PARALLEL_BYTES = 1 << 16  # a loop over less than this is over before a second thread has started
+_PARALLEL_WORK = 1 << 16  # bytes moved, or multiply-adds: less is done before a second thread has started
+_BALANCED = 0.9  # share of the time that threads are to be busy
 
 
 class Injective(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
@@ -69,23 +70,25 @@ def schedule_injective(kernel: Kernel, block: Block, machine: Machine) -> None:
         return
     if _is_flat(block):
         loops = [schedule.fuse(*loops)] if len(loops) > 1 else loops
-    outer = vectorize(schedule, loops[-1], machine.lanes(block.bits))
-    outer = [*loops[:-1], *outer[:-1]]
-    spread(schedule, outer, machine, block.volume * block.bits // 8)
+    inner = vectorize(schedule, loops[-1], machine.lanes(block.bits))
+    outer = in_order(schedule, [*loops[:-1], *inner[:-1]], machine)
+    if outer:
+        schedule.reorder(*outer, inner[-1])
+        spread(schedule, outer[0], machine, block.volume * block.bits // 8)
 
 
-def spread(schedule: s_tir.Schedule, outer: list[Any], machine: Machine, moved_bytes: int) -> None:
-    """Make outer spatial loops one parallel loop, where the profile has threads and there is enough to do."""
-    if machine.threads == 1 or not outer or moved_bytes < _PARALLEL_BYTES:
-        return
-    taken: list[Any] = []
-    count = 1
-    for loop, extent in zip(outer, extents(schedule, outer), strict=True):
-        taken.append(loop)
-        count *= extent
-        if count >= 4 * machine.threads:
-            break
-    schedule.parallel(schedule.fuse(*taken) if len(taken) > 1 else taken[0])
+def in_order(schedule: s_tir.Schedule, loops: list[Any], machine: Machine) -> list[Any]:
+    """Spatial loops with the one first that keeps all threads busy for the same time; as they are with one thread."""
+    counts = extents(schedule, loops)
+    busy = [count / (-(-count // machine.threads) * machine.threads) for count in counts]
+    best = next((at for at, share in enumerate(busy) if share >= min(_BALANCED, max(busy))), 0)
+    return [*loops[best : best + 1], *loops[:best], *loops[best + 1 :]]
+
+
+def spread(schedule: s_tir.Schedule, loop: Any, machine: Machine, work: int) -> None:
+    """Make an outermost spatial loop parallel, where the profile has threads and there is enough to do."""
+    if machine.threads > 1 and work >= _PARALLEL_WORK:
+        schedule.parallel(loop)
 
 
 def vectorize(schedule: s_tir.Schedule, loop: Any, lanes: int) -> list[Any]:

@@ -102,7 +102,8 @@ def open_kernel(function: tirx.PrimFunc) -> Kernel | None:
     """
     if not function.attrs.get("s_tir", True):
         return None
-    schedule = s_tir.Schedule(as_arithmetic(function))
+    # Bringing blocks into normal form changes the function that it is given.
+    schedule = s_tir.Schedule(s_tir.renew_defs(as_arithmetic(function)))
     infos = normalize_prim_func(schedule)
     if not infos or not all(_is_plain(schedule, info) for info in infos):
         return None

@@ -84,7 +84,12 @@ def packing_of(kernel: Kernel, contraction: Contraction, machine: Machine) -> Ch
     block, readers = contraction.block, kernel.readers(contraction.block.name)
     channel = block.variables[contraction.vector]
     operands = operands_of(block)
-    if contraction.depthwise or len(operands) != 2 or len(readers) > 1 or not all(map(_can_widen, readers)):
+    if (
+        contraction.depthwise
+        or len(operands) != 2
+        or len(readers) > 1
+        or not all(_can_widen(reader, block.written) for reader in readers)
+    ):
         return None
     along = [at for load in operands for at, index in enumerate(load.indices) if index.same_as(channel)]
     load = next((load for load in operands if any(index.same_as(channel) for index in load.indices)), None)
@@ -103,9 +108,10 @@ def packing_of(kernel: Kernel, contraction: Contraction, machine: Machine) -> Ch
     return Choice(load, Packing(along[0], groups, padded, width), tile)
 
 
-def _can_widen(reader: Block, written: Any = None) -> bool:
-    """Whether a block that reads the contraction has an axis along which it reads the contraction's last one."""
-    return reader.is_injective
+def _can_widen(reader: Block, written: Any) -> bool:
+    """Whether a block reads the last axis of what a contraction writes along one axis of its own."""
+    read = [load.indices[-1] for load in loads(reader.store.value) if load.source.same_as(written)]
+    return reader.is_injective and any(all(index.same_as(variable) for index in read) for variable in reader.variables)
 
 
 def pack_operand(kernel: Kernel, contraction: Contraction, choice: Choice) -> tuple[Kernel, Contraction]:
@@ -179,7 +185,7 @@ class _Wide:
         block = kernel.block(contraction.block.name)
         tiled = contraction.tiled
         moved = tiled + 2 if tiled is not None and tiled > at else tiled
-        return Contraction(block, at + 2, block.extents[at + 2], moved, False, (at, at + 1))
+        return Contraction(block, at + 2, block.extents[at + 2], moved, False, False, (at, at + 1))
 
     def contraction(self, contraction: Contraction, packed: Any, packing: Packing, load: Any) -> Any:
         """The contraction over the filled up axis, which becomes two: the part and what is inside of it."""

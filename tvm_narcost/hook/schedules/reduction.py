@@ -4,7 +4,7 @@ from tvm import s_tir, tirx
 from tvm.s_tir.dlight.base import ScheduleRule
 from tvm.target import Target
 
-from tvm_narcost.hook.schedules.injective import inline_injective, schedule_injective, spread, vectorize
+from tvm_narcost.hook.schedules.injective import in_order, inline_injective, schedule_injective, spread, vectorize
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 
@@ -45,17 +45,18 @@ def _join_rows(kernel: Kernel, names: list[str], partial: dict[str, str | None],
     depth = min(rows.values())
     if not last.is_injective or not depth or None in partial.values() or len(last.extents) <= depth:
         return False
+    work = max(kernel.block(name).volume for name in names) * last.bits // 8
     trial = kernel.schedule.copy()
     try:
-        _compute_at_rows(trial, names, partial, depth, machine)
+        _compute_at_rows(trial, names, partial, depth, machine, work)
     except s_tir.ScheduleError:
         return False
-    _compute_at_rows(kernel.schedule, names, partial, depth, machine)
+    _compute_at_rows(kernel.schedule, names, partial, depth, machine, work)
     return True
 
 
 def _compute_at_rows(
-    schedule: s_tir.Schedule, names: list[str], partial: dict[str, str | None], depth: int, machine: Machine
+    schedule: s_tir.Schedule, names: list[str], partial: dict[str, str | None], depth: int, machine: Machine, work: int
 ) -> None:
     loops = schedule.get_loops(schedule.get_sblock(names[-1]))
     lanes = machine.vector_bytes // 4
@@ -67,7 +68,9 @@ def _compute_at_rows(
     for name in names:
         if name not in partial:
             vectorize(schedule, schedule.get_loops(schedule.get_sblock(name))[-1], lanes)
-    spread(schedule, loops[:depth], machine, 1 << 20)
+    rows = in_order(schedule, loops[:depth], machine)
+    schedule.reorder(*rows)
+    spread(schedule, rows[0], machine, work)
 
 
 def is_row_reduction(block: Block) -> bool:
@@ -94,7 +97,7 @@ def schedule_row_reduction(kernel: Kernel, block: Block, machine: Machine) -> st
     if extent < lanes:
         return None
     _outer, inner = schedule.split(reduced[-1], [None, lanes])
-    partial = schedule.rfactor(inner, len(rows))
+    partial = schedule.rfactor(inner, len(block.written.shape))  # side by side, whatever the rows are
     around = schedule.get_loops(partial)
     if extent % lanes:
         schedule.annotate(around[-2], "pragma_loop_partition_hint", 1)

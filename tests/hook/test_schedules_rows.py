@@ -1,0 +1,100 @@
+"""Row reductions, pools and injective blocks: right where rows fill no whole number of vectors, and in vectors."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tvm")
+
+from tvm import te, tirx, topi
+
+from tests.hook.schedules import AVX2, AVX512, by_rules, check, inputs_of, kernel, run, threads, vector_widths
+
+
+def pool(kind: str, strides: tuple[int, int], layout: str = "NHWC") -> Any:
+    """A pool over three times three, padded."""
+    ones = (1, 1, 1, 1)
+    return lambda x: topi.nn.pool2d(x, (3, 3), strides, (1, 1), ones, kind, layout=layout, count_include_pad=False)
+
+
+ROWS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
+    "softmax": (lambda x: topi.nn.softmax(x, axis=-1), ((2, 3, 37),)),
+    "softmax over short rows": (lambda x: topi.nn.softmax(x, axis=-1), ((6, 5),)),
+    "softmax over another axis": (lambda x: topi.nn.softmax(x, axis=1), ((2, 19, 24),)),
+    "layer norm": (lambda x, g, b: topi.nn.layer_norm(x, g, b, [2]), ((1, 5, 43), (43,), (43,))),
+    "sum": (lambda x: topi.sum(x, axis=-1), ((7, 50),)),
+    "mean of images": (lambda x: topi.sum(x, axis=(1, 2)), ((2, 7, 7, 27),)),
+    "largest": (lambda x: topi.max(x, axis=-1), ((50,),)),
+    "max pool": (pool("max", (2, 2)), ((1, 9, 9, 20),)),
+    "average pool": (pool("avg", (1, 1)), ((1, 7, 7, 24),)),
+}  # fmt: skip
+INJECTIVE: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
+    "elementwise": (topi.nn.relu, ((3, 67),)),
+    "broadcast": (topi.add, ((4, 1, 37), (5, 1))),
+    "transpose": (lambda x: topi.transpose(x, (0, 2, 1)), ((2, 17, 33),)),
+    "concatenate": (lambda a, b: topi.concatenate([a, b], axis=1), ((3, 9), (3, 14))),
+    "pad": (lambda x: topi.nn.pad(x, (0, 1), (0, 2)), ((5, 30),)),
+    "one value": (topi.exp, ((1,),)),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_reduction_is_what_it_was(name: str) -> None:
+    operation, shapes = ROWS[name]
+    check(kernel(operation, *shapes), AVX512)
+
+
+@pytest.mark.parametrize("name", INJECTIVE)
+def test_injective_is_what_it_was(name: str) -> None:
+    operation, shapes = INJECTIVE[name]
+    check(kernel(operation, *shapes), AVX2)
+
+
+def test_rows_are_reduced_into_lanes() -> None:
+    assert vector_widths(check(kernel(lambda x: topi.nn.softmax(x, axis=-1), (4, 64)), AVX512)) == {16}
+
+
+def test_kernel_is_left_where_nothing_lies_side_by_side() -> None:
+    """Every other element is read, along a row and across: vectors would be put together element by element."""
+    assert by_rules(kernel(pool("max", (2, 2), "NCHW"), (1, 3, 9, 9)), AVX2) is None
+
+
+def test_what_is_dear_is_not_computed_for_each_column() -> None:
+    spread = kernel(lambda x, y: topi.add(topi.exp(x), y), (64, 1), (64, 64))
+    assert len(by_rules(spread, AVX2).body.block.body.seq) == 2
+    cheap = kernel(lambda x, y: topi.add(topi.nn.relu(x), y), (64, 1), (64, 64))
+    assert isinstance(by_rules(cheap, AVX2).body.block.body, tirx.For)
+
+
+@pytest.mark.parametrize("shape", [(256, 512), (1, 512, 512)])
+def test_parallel_where_there_is_enough_to_do(shape: tuple[int, ...]) -> None:
+    for operation in (topi.nn.relu, lambda x: topi.nn.softmax(x, axis=-1), topi.transpose):
+        assert "T.parallel" in by_rules(kernel(operation, shape), threads(2)).script()
+        assert "T.parallel" not in by_rules(kernel(operation, shape), threads(1)).script()
+    assert "T.parallel" not in by_rules(kernel(topi.nn.relu, (8, 8)), threads(2)).script()
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [("exp", np.exp), ("tanh", np.tanh), ("sigmoid", lambda x: 1 / (1 + np.exp(-x))), ("erf", None)],
+)
+def test_functions_as_arithmetic(name: str, function: Any) -> None:
+    from math import erf
+
+    values = np.concatenate([np.linspace(-110, 110, 4001), np.linspace(-3, 3, 4001)]).astype(np.float32)
+    scheduled = by_rules(
+        kernel(lambda x: te.compute(x.shape, lambda i: getattr(tirx, name)(x[i])), values.shape), AVX512
+    )
+    assert f"T.{name}(" not in scheduled.script()
+    with np.errstate(over="ignore"):
+        exact = (np.vectorize(erf) if function is None else function)(values.astype(np.float64)).astype(np.float32)
+    np.testing.assert_allclose(run(scheduled, [values]), exact, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("exponent", [2.0, 0.75, -0.5, 3.0, 1.3])
+def test_powers(exponent: float) -> None:
+    function = kernel(lambda x: te.compute(x.shape, lambda i: tirx.pow(x[i], tirx.const(exponent, "float32"))), (50,))
+    values = np.abs(inputs_of(function)[0]) + np.float32(0.1)
+    expected = values.astype(np.float64) ** exponent
+    np.testing.assert_allclose(run(by_rules(function, AVX2), [values]), expected, rtol=1e-6)
