@@ -19,11 +19,19 @@ PATTERN_OF = {
     "TopK": Pattern.OPAQUE,
 }  # fmt: skip
 
+_ATTRIBUTES = {"MaxPool": (("kernel_shape", (1, 1)),)}  # a convolution would need weights as well to be encoded
+
 
 def network(*operators: tuple[str, *tuple[int, ...]], outputs: Sequence[int] = (-1,)) -> OpGraph:
     """Operators with the places of those that they read from; one that names none reads the network's input."""
     nodes = [
-        OpNode(op, tuple(Edge(source) for source in sources) or (Edge(GRAPH_INPUT),), _kinds(op), (), f"{op}{place}")
+        OpNode(
+            op,
+            tuple(Edge(source) for source in sources) or (Edge(GRAPH_INPUT),),
+            _kinds(op),
+            _ATTRIBUTES.get(op, ()),
+            f"{op}{place}",
+        )
         for place, (op, *sources) in enumerate(operators)
     ]
     returned = tuple(Edge(range(len(nodes))[place]) for place in outputs)

@@ -13,5 +13,7 @@ partition   kernels put in order              duplicates   work that is done onc
 
 patterns         how TVM lets an operator be fused            legality    what can be a kernel, and what a plan
 default_plan     what TVM itself would fuse                   moves       from one legal plan to the next
-candidates       plans by rules, and random ones
+candidates       plans by rules, and random ones              search      the neighbours of the best, by a cost model
+oracle           a cost model, asked about many plans         ranking     the fastest first, and which is chosen
+explain          what a plan does otherwise than TVM's
 """

@@ -21,7 +21,7 @@ from tvm_narcost.models.artifact import read_document, write_whole
 from tvm_narcost.models.trees import BoostedTrees, trees_of_booster
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens import default
-from tvm_narcost.tokens.encoded import encode_plan
+from tvm_narcost.tokens.encoded import EncodedPlan, encode_plan
 
 __all__ = ["KERNEL_SUM_FILE", "KernelSum", "fit_kernel_sum", "fit_trees"]
 
@@ -52,11 +52,18 @@ class KernelSum:
         self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
     ) -> list[Prediction]:
         """See :class:`tvm_narcost.predictor.LatencyModel`; ``graphs`` are not needed."""
+        return self.predict_encoded([encode_plan(plan, profile) for plan in plans])
+
+    def predict_encoded(self, encoded: Sequence[EncodedPlan]) -> list[Prediction]:
+        """Predict plans that are encoded already; equal kernels are predicted once."""
+        if not encoded:
+            return []
+        logs = self.log_efficiency(np.concatenate([found.tokens for found in encoded]))
+        ends = np.cumsum([len(found.tokens) for found in encoded])[:-1]
         predictions = []
-        for plan in plans:
-            encoded = encode_plan(plan, profile)
-            kernels_ms = encoded.yardstick_us * np.exp(self.log_efficiency(encoded.tokens)) / 1e3
-            predictions.append(Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms.tolist()))
+        for found, own in zip(encoded, np.split(logs, ends), strict=True):
+            kernels_ms = found.yardstick_us * np.exp(own) / 1e3
+            predictions.append(Prediction.of_point(float(kernels_ms.sum()), found.plan.planner, kernels_ms.tolist()))
         return predictions
 
     def log_efficiency(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -54,6 +54,12 @@ class NarFormerLatency:
         estimates = estimate_networks(self.ensemble, self.training_kernels, encoded)
         return [self._prediction(*found) for found in zip(encoded, estimates, strict=True)]
 
+    def member_latency_ms(self, encoded: Sequence[EncodedPlan]) -> NDArray[np.float64]:
+        """What each member says by itself, [members, plans]; where they agree on a difference it is trusted more."""
+        logs = self.ensemble.member_logs([found.tokens for found in encoded])
+        columns = [np.exp(own) @ found.yardstick_us / 1e3 for found, own in zip(encoded, logs, strict=True)]
+        return np.stack(columns, axis=1) if columns else np.zeros((self.ensemble.members, 0))
+
     def _prediction(self, encoded: EncodedPlan, estimate: Estimate) -> Prediction:
         plan = encoded.plan
         latency_ms = float(estimate.kernels_us.sum()) / 1e3

@@ -1,0 +1,47 @@
+"""What a cost model says of many plans of one graph: asked in batches, and of each plan once."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from hardware_profiles import HardwareProfile
+from relay_frontend.graph import OpGraph
+from relay_frontend.plan import FusionPlan
+from tvm_narcost.fusion.legality import Kernels
+from tvm_narcost.predictor import LatencyModel, Prediction
+from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder
+
+__all__ = ["EncodedModel", "PlanOracle"]
+
+
+@runtime_checkable
+class EncodedModel(Protocol):
+    """A LatencyModel that takes plans which are encoded already, as NAR-Former and kernel-sum do."""
+
+    def predict_encoded(self, encoded: Sequence[EncodedPlan]) -> list[Prediction]:
+        """Predict each."""
+        ...
+
+
+class PlanOracle:
+    """Predictions of one model for plans of one graph on one profile."""
+
+    def __init__(self, graph: OpGraph, model: LatencyModel, profile: HardwareProfile, encoder: PlanEncoder) -> None:
+        """Nothing is predicted yet. ``encoder`` is of the same graph and profile; several oracles may share it."""
+        self._graph = graph
+        self._model = model
+        self._profile = profile
+        self._encoder = encoder
+        self._known: dict[Kernels, Prediction] = {}
+
+    def predict(self, plans: Sequence[FusionPlan]) -> list[Prediction]:
+        """Predict plans over the graph; what was predicted before is not predicted again."""
+        new = list({plan.kernels: plan for plan in plans if plan.kernels not in self._known}.values())
+        if new:
+            predictions = self._ask(new)
+            self._known |= {plan.kernels: found for plan, found in zip(new, predictions, strict=True)}
+        return [self._known[plan.kernels] for plan in plans]
+
+    def _ask(self, plans: Sequence[FusionPlan]) -> list[Prediction]:
+        if isinstance(self._model, EncodedModel):
+            return self._model.predict_encoded([self._encoder.encode(plan) for plan in plans])
+        return self._model.predict([self._graph] * len(plans), plans, self._profile)
