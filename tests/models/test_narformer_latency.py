@@ -17,6 +17,7 @@ from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.models.training_kernels import TrainingKernels, fit_training_kernels
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens.default import encode_kernels
+from tvm_narcost.tokens.encoded import encode_plan
 from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.training.ensemble import ensemble_us
 
@@ -75,6 +76,17 @@ def test_members_agree_on_their_mean_logarithm(narformer: NarFormerLatency) -> N
     ]
     (both,) = predict(narformer, plan)
     np.testing.assert_allclose(both.kernels_ms, np.sqrt(np.prod(alone, axis=0)), rtol=1e-4)
+
+
+def test_members_are_asked_one_by_one(narformer: NarFormerLatency) -> None:
+    encoded = [encode_plan(one_kernel_a_node(member("mixed", seed)), PROFILE) for seed in (1, 2)]
+    latency_ms = narformer.member_latency_ms(encoded)
+    assert latency_ms.shape == (2, 2)
+    for place, network in enumerate(narformer.ensemble.networks):
+        alone = dataclasses.replace(narformer, ensemble=KernelEnsemble((network,), None))
+        expected = [found.latency_ms for found in alone.predict_encoded(encoded)]
+        assert latency_ms[place] == pytest.approx(expected)
+    assert narformer.member_latency_ms([]).shape == (2, 0)
 
 
 def test_training_and_prediction_compute_the_same(narformer: NarFormerLatency) -> None:
