@@ -17,6 +17,7 @@ from tvm_narcost.hook.bindings import Emitter, rewrite_main, substitute, tensors
 __all__ = ["to_channels_last"]
 
 _IMAGE = (0, 2, 3, 1)  # of NCHW, what NHWC has first, second ...
+_TOKENS = (0, 2, 1)  # of channels times pixels
 Order = tuple[int, ...]
 
 
@@ -342,7 +343,7 @@ def _permute(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) ->
         return None
     axes = [int(axis) % len(view.order) for axis in call.attrs.axes]
     order = tuple(axes.index(axis) for axis in view.order)
-    if order in (_IMAGE, tuple(range(len(order)))):
+    if order in (_IMAGE, _TOKENS, tuple(range(len(order)))):
         return _View(view.value, order)
     if view.plain:
         return None
@@ -368,12 +369,14 @@ def _reshape(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) ->
     if wide == sorted(wide):
         return _View(relax.op.reshape(view.value, new), tuple(range(len(new))))
     rank = len(old)
+    if view.order == _TOKENS and len(new) == 4 and new[:2] == old[:2]:
+        return _View(relax.op.reshape(view.value, [new[axis] for axis in _IMAGE]), _IMAGE)
     if rank < 4 or view.order != _spread(rank):
         return None
     if len(new) >= 4 and [new[0], *new[-2:]] == [old[0], *old[-2:]]:
         order = _spread(len(new))
     elif len(new) == 3 and new[0] == old[0] and new[2] == old[-2] * old[-1]:
-        order = (0, 2, 1)
+        order = _TOKENS
     else:
         return None
     return _View(relax.op.reshape(view.value, [new[axis] for axis in order]), order)

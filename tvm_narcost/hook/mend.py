@@ -1,6 +1,7 @@
 """What importers leave behind is mended: every rule changes a module to one that computes the same.
 
-dropout(x) is x; a sum (max, min) over stack(broadcast(x), broadcast(y), ...) is x + y + ...
+dropout(x) is x; a sum (max, min) over stack(broadcast(x), broadcast(y), ...) is x + y + ...; a PrimFunc that the
+importer writes in place of maximum, minimum or pad is that operator again, so that layouts can follow.
 """
 
 import functools
@@ -11,6 +12,7 @@ import tvm
 from tvm import relax
 
 from tvm_narcost.hook.bindings import Emitter, is_call_of, rewrite_main
+from tvm_narcost.hook.prim_operators import PrimOperators
 
 __all__ = ["mend"]
 
@@ -23,16 +25,16 @@ _PAIRWISE: dict[str, Callable[[Any, Any], Any]] = {
 
 def mend(module: tvm.IRModule) -> tvm.IRModule:
     """Apply every rule above; the module is not changed."""
-    return rewrite_main(module, _mended)
+    operators = PrimOperators(module)
 
+    def rule(emitter: Emitter, variable: relax.Var, value: Any) -> Any:
+        value = emitter.read(value)
+        for mended in (_drop_dropout(emitter, value), _spell_out_sum(emitter, value), operators.behind(value)):
+            if mended is not None:
+                return mended
+        return value
 
-def _mended(emitter: Emitter, variable: relax.Var, value: Any) -> Any:
-    value = emitter.read(value)
-    for rule in (_drop_dropout, _spell_out_sum):
-        found = rule(emitter, value)
-        if found is not None:
-            return found
-    return value
+    return rewrite_main(module, rule)
 
 
 def _drop_dropout(emitter: Emitter, value: Any) -> Any:

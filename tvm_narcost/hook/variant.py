@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import CompileError
 
-__all__ = ["LAYOUTS", "REWRITE_NAMES", "Variant"]
+__all__ = ["LAYOUTS", "REWRITE_NAMES", "Variant", "variant_of"]
 
 LAYOUTS = ("NCHW", "NHWC")
 REWRITE_NAMES = (
@@ -34,3 +35,14 @@ class Variant:
                 f"variant has layout {self.layout!r} and rewrites {', '.join(self.rewrites) or 'none'}, expected "
                 f"layout {' or '.join(LAYOUTS)} and rewrites out of {', '.join(REWRITE_NAMES)}"
             )
+
+
+def variant_of(profile: HardwareProfile) -> Variant:
+    """The variant that a profile's plans were measured in: its options ``layout`` and ``rewrites``, comma-separated.
+
+    Raises:
+        CompileError: an option has a value that no variant has.
+    """
+    options = dict(profile.runtime.options)
+    rewrites = tuple(name.strip() for name in options.get("rewrites", "").split(",") if name.strip())
+    return Variant(options.get("layout", "NCHW"), rewrites)
