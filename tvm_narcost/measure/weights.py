@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from tvm_narcost.errors import MeasurementError
 
-__all__ = ["with_unique_weights", "with_weights"]
+__all__ = ["can_be_filled", "with_unique_weights", "with_weights"]
 
 # dtype -> relative difference between two weights, a few units in the last place
 _STEP: dict[int, float] = {
@@ -82,6 +82,12 @@ def with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return filled
 
 
+def can_be_filled(model: onnx.ModelProto) -> bool:
+    """Whether :func:`with_weights` finds stand-ins for all data that is missing in ``model``."""
+    floats = all(tensor.data_type in _STEP for tensor in model.graph.initializer if _has_no_data(tensor))
+    return floats and not any(map(_has_no_data, _inner_tensors(model)))
+
+
 def with_unique_weights(model: onnx.ModelProto, *, reserved: Collection[float] = ()) -> onnx.ModelProto:
     """``model`` with no two floating-point ConstantOfShape nodes of the same value and shape.
 
@@ -137,6 +143,19 @@ def _has_no_data(tensor: onnx.TensorProto) -> bool:
         return False
     fields = (tensor.float_data, tensor.int64_data, tensor.int32_data, tensor.double_data, tensor.uint64_data)
     return not any(map(len, (*fields, tensor.string_data)))
+
+
+def _inner_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Tensors that are no initializers of the model's own graph: in attributes, nested graphs, functions; sparse ones."""
+    yield from (sparse.values for sparse in model.graph.sparse_initializer)
+    pending = [model.graph.node, *(function.node for function in model.functions)]
+    while pending:
+        for node in pending.pop():
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors)
+                for graph in (attribute.g, *attribute.graphs):
+                    yield from (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer))
+                    pending.append(graph.node)
 
 
 def _weight_inputs(model: onnx.ModelProto) -> _Missing:

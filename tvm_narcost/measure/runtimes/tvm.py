@@ -1,11 +1,15 @@
-"""TVM on the CPU: FuseOps' groups are the plan, the virtual machine's instrument gives the time of each kernel."""
+"""TVM on the CPU: the virtual machine's instrument gives the time of each kernel.
+
+The profile's option ``pipeline`` says who compiles: ``default`` is TVM's own pipeline for the target, which schedules
+nothing; FuseOps' groups are the plan. ``narcost`` is the hook, which compiles any plan and schedules its kernels.
+"""
 
 import contextlib
 import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx
 import tvm
@@ -16,12 +20,14 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.errors import MeasurementError
+from tvm_narcost.hook.prepare import PreparedModule
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.outcome import measured, one_line, runtime_errors
 from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.measure.protocol import take_samples
 from tvm_narcost.measure.reference import reference_kernel
+from tvm_narcost.measure.runtimes import tvm_plans
 from tvm_narcost.measure.runtimes.tvm_plan import RelaxPlan, plan_module
 from tvm_narcost.measure.runtimes.tvm_trace import kernel_times, take_traces
 from tvm_narcost.measure.weights import with_unique_weights, with_weights
@@ -30,13 +36,15 @@ __all__ = ["TvmRuntime"]
 
 
 class TvmRuntime:
-    """Plans and measures with the installed TVM, with the default pipeline of the profile's target.
+    """Plans and measures with the installed TVM.
 
     Weights are replaced where they are missing and made unique, as for ONNX Runtime.
     """
 
     def plan(self, model: onnx.ModelProto, profile: HardwareProfile) -> FusionPlan:
         """See :meth:`Runtime.plan`: nothing is compiled, constants are not even computed."""
+        if _is_hooked(profile):
+            return tvm_plans.plans_of(_prepare(model, profile), 1)[0]
         return _plan(_import(model), _target(profile), model.graph.name).plan
 
     def measure(
@@ -47,6 +55,8 @@ class TvmRuntime:
         Code without schedules is slow, so a network whose first run takes longer than the protocol's budget is run
         under the instrument only that once.
         """
+        if _is_hooked(profile):
+            return self.measure_plans(model, profile, graph_hash=graph_hash, count=1)[-1]
         name, target = model.graph.name, _target(profile)
         module = _import(model)
         planned = _plan(module, target, name)
@@ -67,6 +77,44 @@ class TvmRuntime:
                 samples = take_samples(lambda: run(*feed), reference_kernel(), profile.protocol)
         measurement = measured(planned.plan, profile, graph_hash, samples, kernels, facts)
         return planned.plan, measurement
+
+    def measure_plans(
+        self,
+        model: onnx.ModelProto,
+        profile: HardwareProfile,
+        *,
+        graph_hash: str,
+        count: int,
+        known: frozenset[str] = frozenset(),
+    ) -> Sequence[tuple[FusionPlan, Measurement]]:
+        """See :meth:`PlanRuntime.measure_plans`."""
+        if not _is_hooked(profile):
+            raise MeasurementError(
+                f"profile {profile.id!r} has TVM's default pipeline, which has one plan, expected [runtime.options] "
+                'pipeline = "narcost": set it, or leave --plans out'
+            )
+        prepared = _prepare(model, profile)
+        default, *others = tvm_plans.plans_of(prepared, count)
+        new = [plan for plan in others if plan.plan_hash() not in known]
+        if not new and default.plan_hash() in known:
+            return []
+        with _tvm_errors(model.graph.name, "run"):
+            return tvm_plans.measure_plans(prepared, [default, *new], profile, graph_hash=graph_hash)
+
+
+def _is_hooked(profile: HardwareProfile) -> bool:
+    pipeline = dict(profile.runtime.options).get("pipeline", "default")
+    if pipeline not in ("default", "narcost"):
+        raise MeasurementError(
+            f"profile {profile.id!r} has pipeline {pipeline!r}, expected default or narcost: correct [runtime.options]"
+        )
+    return pipeline == "narcost"
+
+
+def _prepare(model: onnx.ModelProto, profile: HardwareProfile) -> PreparedModule:
+    module = _import(model)
+    with _tvm_errors(model.graph.name, "prepare"):
+        return tvm_plans.prepare_module(module, profile, model.graph.name)
 
 
 def _plan(module: tvm.IRModule, target: tvm.target.Target, name: str) -> RelaxPlan:
