@@ -28,6 +28,7 @@ VERBS = {
     "train": ("tvm_narcost.cli.train", "train a latency model from a database"),
     "adapt": ("tvm_narcost.cli.adapt", "fit an artifact to another profile from few measured networks"),
     "evaluate": ("tvm_narcost.cli.evaluate", "say how good a model is on networks held out"),
+    "tune": ("tvm_narcost.cli.tune", "find schedules for the kernels of a network with TVM's MetaSchedule"),
     "database": ("tvm_narcost.cli.database", "count, export and import what a database holds"),
 }
 

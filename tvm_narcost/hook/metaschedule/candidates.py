@@ -21,14 +21,19 @@ class Space:
         module: with one function ``main``.
         target: TVM's.
         seed: draws repeat with it.
+
+    Attributes:
+        context: MetaSchedule's, as cost models take it.
+        module: as MetaSchedule has normalised it.
+        designs: what it makes of the module, one a structure of loops; a draw decides sizes and places.
     """
 
     def __init__(self, module: tvm.IRModule, target: tvm.target.Target, seed: int) -> None:
         import_intrinsics()
-        self._context = self._make_context(module, target, ms.search_strategy.ReplayTrace(), seed)
-        self.module: tvm.IRModule = self._context.mod
+        self.context = self._make_context(module, target, ms.search_strategy.ReplayTrace(), seed)
+        self.module: tvm.IRModule = self.context.mod
         self.target = target
-        self.designs: list[Any] = list(self._context.generate_design_space())
+        self.designs: list[Any] = list(self.context.generate_design_space())
         self._seed = seed
         self._seen: set[str] = set()
         self._is_ready = False
@@ -40,11 +45,11 @@ class Space:
     def draw(self, count: int) -> list[ms.MeasureCandidate]:
         """At random, ``count`` that are new; fewer if few are left."""
         if not self._is_ready:
-            self._context.pre_tuning(_UNLIMITED, count, self.designs)
+            self.context.pre_tuning(_UNLIMITED, count, self.designs)
             self._is_ready = True
         found: list[ms.MeasureCandidate] = []
         for _ in range(_DRAWS_A_BATCH):
-            found += self.new(self._context.generate_measure_candidates() or [])
+            found += self.new(self.context.generate_measure_candidates() or [])
             if len(found) >= count:
                 break
         return found[:count]

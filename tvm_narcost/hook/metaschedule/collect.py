@@ -16,10 +16,9 @@ from typing import Literal
 from tvm.s_tir import meta_schedule as ms
 
 from hardware_profiles import HardwareProfile
-from tvm_narcost.errors import DatabaseError
 from tvm_narcost.hook.metaschedule.candidates import Evolution, Space
 from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, Measuring, measuring
-from tvm_narcost.hook.metaschedule.tuning_database import commit, open_tuning_database, records_of_module
+from tvm_narcost.hook.metaschedule.tuning_database import claim, commit, open_tuning_database, records_of_module
 from tvm_narcost.hook.metaschedule.workloads import Workload
 from tvm_narcost.hook.target import target_of
 
@@ -73,7 +72,8 @@ def collect_schedules(
     """
     report = ScheduleReport()
     started = time.monotonic()
-    _claim(folder, profile)
+    runtime = profile.runtime
+    claim(folder, {"profile": profile.id, "tvm_target": runtime.tvm_target, "threads": runtime.threads})
     shutil.rmtree(folder / _LIBRARIES, ignore_errors=True)  # what a killed run left
     collections = [_Collection(workload, profile, folder / folder_name(workload)) for workload in workloads]
     try:
@@ -123,19 +123,6 @@ def measure_candidates(
         results.append(measured.runner.run([asked])[0].result())
         shutil.rmtree(Path(product.artifact_path).parent, ignore_errors=True)
     return results
-
-
-def _claim(folder: Path, profile: HardwareProfile) -> None:
-    """Measurements of two profiles must not be mixed."""
-    path = folder / "profile.json"
-    mine = {"profile": profile.id, "tvm_target": profile.runtime.tvm_target, "threads": profile.runtime.threads}
-    if path.exists():
-        found = json.loads(path.read_text())
-        if found != mine:
-            raise DatabaseError(f"{folder}: has schedules measured for {found}, expected {mine}: name another folder")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(mine) + "\n")
 
 
 class _Collection:

@@ -1,7 +1,7 @@
 """Tuning records on disk as MetaSchedule itself reads and writes them: one ``ms.database.JSONDatabase`` a folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tvm
@@ -9,7 +9,7 @@ from tvm.s_tir import meta_schedule as ms
 
 from tvm_narcost.errors import DatabaseError
 
-__all__ = ["commit", "mean_s", "open_tuning_database", "records_of_module"]
+__all__ = ["claim", "commit", "mean_s", "open_tuning_database", "records_of_module"]
 
 _FAILED_S = 1e10  # what MetaSchedule writes for a candidate that could not be measured
 _FILES = ("database_workload.json", "database_tuning_record.json")
@@ -31,6 +31,24 @@ def open_tuning_database(folder: Path) -> ms.Database:
             f"{folder}: its {' and '.join(_FILES)} cannot be read ({type(error).__name__}), expected what this version "
             "of TVM's MetaSchedule writes: move the folder away, or name another"
         ) from error
+
+
+def claim(folder: Path, facts: Mapping[str, object]) -> None:
+    """Say what a folder's measurements are of, or check it: those of two profiles must not be mixed.
+
+    Raises:
+        DatabaseError: they are of something else.
+    """
+    path = folder / "profile.json"
+    if path.exists():
+        found = json.loads(path.read_text())
+        if found != facts:
+            raise DatabaseError(
+                f"{folder}: has schedules measured for {found}, expected {dict(facts)}: name another folder"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts) + "\n")
 
 
 def records_of_module(database: ms.Database, module: tvm.IRModule) -> list[ms.database.TuningRecord]:
