@@ -68,43 +68,43 @@ def ranked(model: Together, **options: object) -> tuple[RankedPlan, ...]:
 
 
 def the_chosen(plans: Sequence[RankedPlan]) -> RankedPlan:
-    (found,) = (plan for plan in plans if plan.is_chosen)
+    (found,) = (plan for plan in plans if plan.chosen)
     return found
 
 
 def test_the_fastest_comes_first_and_is_chosen() -> None:
     plans = ranked(Together(0.5))
     assert [plan.predicted_ms for plan in plans] == sorted(plan.predicted_ms for plan in plans)
-    assert [plan.plan.kernels for plan in plans if plan.is_default] == [((0, 1), (2, 3), (4,))]
+    assert [plan.plan.kernels for plan in plans if plan.default] == [((0, 1), (2, 3), (4,))]
     # One call for the pool and one for what is behind it: the transpose may be in either.
     assert plans[0].predicted_ms == pytest.approx(5 + 0.2 - 0.5)
-    assert plans[0].is_chosen
+    assert plans[0].chosen
     assert (plans[0].kernels, plans[0].kernel_sum_ms, plans[0].flops_ms) == (2, None, None)
 
 
 def test_a_gain_within_the_margin_is_not_trusted() -> None:
     """The default takes 5.3 ms, the best plan 5.2 ms: 1.9 %."""
-    assert the_chosen(ranked(Together(0.0), rule=ChoiceRule(margin=0.02))).is_default
-    assert not the_chosen(ranked(Together(0.0), rule=ChoiceRule(margin=0.015))).is_default
+    assert the_chosen(ranked(Together(0.0), rule=ChoiceRule(margin=0.02))).default
+    assert not the_chosen(ranked(Together(0.0), rule=ChoiceRule(margin=0.015))).default
 
 
 def test_members_that_do_not_agree_leave_the_default() -> None:
-    assert not the_chosen(ranked(Divided(0.4, 0.5, 0.6))).is_default
-    assert the_chosen(ranked(Divided(-1.0, 0.5, 2.0))).is_default
-    assert not the_chosen(ranked(Divided(-1.0, 0.5, 2.0), rule=ChoiceRule(doubt=0.0))).is_default
+    assert not the_chosen(ranked(Divided(0.4, 0.5, 0.6))).default
+    assert the_chosen(ranked(Divided(-1.0, 0.5, 2.0))).default
+    assert not the_chosen(ranked(Divided(-1.0, 0.5, 2.0), rule=ChoiceRule(doubt=0.0))).default
 
 
 def test_kernels_unlike_those_in_training_are_not_chosen() -> None:
     plans = ranked(Together(0.5, far=True))
     chosen = the_chosen(plans)
-    assert not plans[0].is_chosen
+    assert not plans[0].chosen
     assert all({3, 4} - set(members) for members in chosen.plan.kernels)
 
 
 def test_nothing_is_better_than_the_default_where_all_are_alike() -> None:
     plans = ranked(ConstantModel(1.0))  # type: ignore[arg-type]  # any LatencyModel
-    assert plans[0].is_default
-    assert plans[0].is_chosen
+    assert plans[0].default
+    assert plans[0].chosen
 
 
 def test_baselines_stand_beside() -> None:
@@ -121,7 +121,7 @@ def test_no_more_plans_than_wanted() -> None:
 def by_hand(*kernels: tuple[tuple[int, ...], float]) -> RankedPlan:
     plan = FusionPlan(CHAIN, tuple(members for members, _ in kernels), "by hand")
     times = tuple(kernel_ms for _, kernel_ms in kernels)
-    return RankedPlan(plan, sum(times), times, None, None, is_default=False, is_chosen=False)
+    return RankedPlan(plan, sum(times), times, None, None, default=False, chosen=False)
 
 
 def test_savings_are_told_by_edge_and_add_up() -> None:

@@ -59,8 +59,8 @@ class RankedPlan:
         kernels_ms: share of each kernel, in the plan's order.
         kernel_sum_ms: by kernel-sum, which sees each kernel alone; None where there is no such model.
         flops_ms: by FLOPs, which sees no plan; None where there is no such model.
-        is_default: whether TVM would make it.
-        is_chosen: whether narcost would compile it.
+        default: whether TVM would make it.
+        chosen: whether narcost would compile it.
     """
 
     plan: FusionPlan
@@ -68,8 +68,8 @@ class RankedPlan:
     kernels_ms: tuple[float, ...]
     kernel_sum_ms: float | None
     flops_ms: float | None
-    is_default: bool
-    is_chosen: bool
+    default: bool
+    chosen: bool
 
     @property
     def kernels(self) -> int:
@@ -133,8 +133,8 @@ def rank(
             kernels_ms=predictions[place].kernels_ms,
             kernel_sum_ms=kernel_sums[place],
             flops_ms=flops,
-            is_default=place == default,
-            is_chosen=place == chosen,
+            default=place == default,
+            chosen=place == chosen,
         )
         for place in order
     )
