@@ -22,6 +22,7 @@ from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError, MeasurementError, RuntimeMissingError
 from tvm_narcost.fusion.planner import plan_without_runtime
 from tvm_narcost.measure.runtime import runtime_for
+from tvm_narcost.measure.weights import can_be_filled
 from tvm_narcost.models.folders import artifact_folder, own_artifact_folder
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
@@ -113,11 +114,21 @@ class NetworkPredictor:
             if planned is None:
                 planned = plan_without_runtime(graph, self.profile, opset=_RULES_OPSET)
             return self.predict_plan(graph, planned, name=str(model))
-        proto = model if isinstance(model, onnx.ModelProto) else load_model(Path(model))
+        if isinstance(model, onnx.ModelProto):
+            proto, name = model, model.graph.name
+        else:
+            proto, name = self._load(Path(model)), str(model)
         graph = canonicalize(from_onnx(proto, shapes=shapes))
-        plan = self.plan(proto, shapes=shapes)
-        name = proto.graph.name if isinstance(model, onnx.ModelProto) else str(model)
-        return self.predict_plan(graph, plan, name=name)
+        return self.predict_plan(graph, self.plan(proto, shapes=shapes), name=name)
+
+    def _load(self, path: Path) -> onnx.ModelProto:
+        """The model in a file, without weights: a runtime gets stand-ins for them where it is asked for its plan.
+
+        Weights come along where there can be none: integers, and tables in nested graphs.
+        """
+        model = load_model(path, weights=False)
+        complete = self.profile.runtime.planner == "rules" or can_be_filled(model)
+        return model if complete else load_model(path)
 
     def plan(self, proto: onnx.ModelProto, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> FusionPlan:
         """The kernels that the profile's runtime would run; by rules, and said so, where it cannot tell.

@@ -11,12 +11,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardware_profiles import DeviceFacts, HardwareProfile, MeasurementProtocol, RuntimeFacts
+from relay_frontend.onnx import load_model
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
 from tvm_narcost.measure import runtime
 from tvm_narcost.measure.protocol import Samples
 from tvm_narcost.measure.runtime import runtime_for
 from tvm_narcost.measure.runtimes import onnxruntime as ours
 from tvm_narcost.measure.runtimes.onnxruntime_overhead import profiler_overhead_us
+from tvm_narcost.measure.weights import can_be_filled
 
 PROFILE = HardwareProfile(
     id="test.onnxruntime",
@@ -63,6 +65,27 @@ def test_missing_weights_give_the_same_plan() -> None:
     planner = ours.OnnxRuntime()
     with_data = planner.plan(convolutions(2), PROFILE)
     assert planner.plan(convolutions(2, weights=False), PROFILE).plan_hash() == with_data.plan_hash()
+
+
+@pytest.mark.parametrize("version", [3, 8])
+def test_a_file_read_without_its_weights_gives_the_same_plan(version: int, tmp_path: Path) -> None:
+    model = convolutions(2, weights=False, channels=64)
+    random = np.random.default_rng(0)
+    for value in model.graph.input[1:]:
+        weight = random.normal(size=[extent.dim_value for extent in value.type.tensor_type.shape.dim])
+        model.graph.initializer.append(numpy_helper.from_array(weight.astype(np.float32), value.name))
+    model.ir_version = version
+    if version > 3:  # before, initializers were inputs too
+        del model.graph.input[1:]
+    model.graph.doc_string = " " * 2**21  # smaller files are read as they are
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    complete, stripped = load_model(path), load_model(path, weights=False)
+
+    assert not any(tensor.raw_data for tensor in stripped.graph.initializer)
+    assert can_be_filled(stripped)
+    planner = ours.OnnxRuntime()
+    assert planner.plan(stripped, PROFILE).plan_hash() == planner.plan(complete, PROFILE).plan_hash()
 
 
 def test_a_plan_can_be_made_again() -> None:

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tvm_narcost.errors import MeasurementError
-from tvm_narcost.measure.weights import with_unique_weights, with_weights
+from tvm_narcost.measure.weights import can_be_filled, with_unique_weights, with_weights
 
 
 def model(
@@ -166,3 +166,28 @@ def test_weight_without_static_shape() -> None:
     source.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "n"
     with pytest.raises(MeasurementError, match="bind its dimensions"):
         with_weights(source)
+
+
+def test_only_floating_point_initializers_can_be_filled() -> None:
+    product = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    there = numpy_helper.from_array(np.ones((4, 4), np.int64), "w")
+    inner = helper.make_node("Constant", [], ["w"], value=external("v", 4, 4))
+    body = helper.make_graph(product, "body", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [])
+    nested = helper.make_node("If", ["condition"], ["y"], then_branch=body, else_branch=body)
+    inputs = {"x": [1, 4]}
+
+    assert can_be_filled(model(product, inputs, [there]))
+    assert can_be_filled(model(product, inputs, [external("w", 4, 4)]))
+    assert not can_be_filled(model(product, inputs, [external("w", 4, 4, dtype=TensorProto.INT8)]))
+    assert not can_be_filled(model([inner, *product], inputs, []))
+    assert can_be_filled(model([nested], inputs, []))
+    body.initializer.append(external("w", 4, 4))
+    assert not can_be_filled(model([helper.make_node("If", ["c"], ["y"], then_branch=body)], inputs, []))
+
+
+@pytest.mark.parametrize(("version", "constant"), [(3, True), (4, False)])
+def test_an_initializer_that_is_an_input_is_a_constant_in_old_files(version: int, constant: bool) -> None:
+    network = model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": [1, 4], "w": [4, 4]}, [external("w", 4, 4)])
+    network.ir_version = version
+
+    assert can_be_filled(network) == constant

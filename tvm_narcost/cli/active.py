@@ -92,13 +92,13 @@ def _encode(
 
 
 def _read(source: "Source") -> "tuple[OpGraph, int]":
-    """Graph and opset of a network, read as the measuring process reads it."""
+    """Graph and opset of a network, read as the measuring process reads it, but for the weights."""
     from relay_frontend.onnx import from_onnx, load_model, opset_versions
     from tvm_narcost.measure.sources import FileSource
     from tvm_narcost.zoo import generate
 
     if isinstance(source, FileSource):
-        proto, shapes = load_model(Path(source.path)), dict(source.shapes)
+        proto, shapes = load_model(Path(source.path), weights=False), dict(source.shapes)
     else:
         proto, shapes = generate(source.family, source.seed), {}
     return from_onnx(proto, shapes=shapes, name=source.name), opset_versions(proto)[""]

@@ -172,7 +172,7 @@ def _hash_of_file(path: Path) -> str | None:
     from relay_frontend.onnx import load_model
 
     try:
-        return _structural_hash(load_model(path))
+        return _structural_hash(load_model(path, weights=False))
     except FrontendError:
         return None
 

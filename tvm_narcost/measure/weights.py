@@ -38,6 +38,7 @@ _WEIGHT_SLOTS: dict[str, dict[int, tuple[int, ...]]] = {
 }
 _NORMALIZATIONS = {"BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"}
 _SMALL = 0.01  # biases, means
+_INPUTS_VARY = 4  # version of the file format
 _VANISHING = 1e-6  # in half precision already denormal
 
 _Missing = dict[str, tuple[int, tuple[int, ...]]]  # name -> dtype, shape
@@ -83,9 +84,15 @@ def with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def can_be_filled(model: onnx.ModelProto) -> bool:
-    """Whether :func:`with_weights` finds stand-ins for all data that is missing in ``model``."""
-    floats = all(tensor.data_type in _STEP for tensor in model.graph.initializer if _has_no_data(tensor))
-    return floats and not any(map(_has_no_data, _inner_tensors(model)))
+    """Whether :func:`with_weights` finds stand-ins for all data that is missing, and a runtime plans as with the data.
+
+    Since IR version 4 an initializer that is an input too is no constant, which a runtime folds nothing into. Its
+    stand-in would be one.
+    """
+    missing = [tensor for tensor in model.graph.initializer if _has_no_data(tensor)]
+    variable = {value.name for value in model.graph.input} if model.ir_version >= _INPUTS_VARY else set()
+    stand_ins = all(tensor.data_type in _STEP and tensor.name not in variable for tensor in missing)
+    return stand_ins and not any(map(_has_no_data, _inner_tensors(model)))
 
 
 def with_unique_weights(model: onnx.ModelProto, *, reserved: Collection[float] = ()) -> onnx.ModelProto:
@@ -146,13 +153,13 @@ def _has_no_data(tensor: onnx.TensorProto) -> bool:
 
 
 def _inner_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Tensors that are no initializers of the model's own graph: in attributes, nested graphs, functions; sparse ones."""
+    """Tensors that are no initializers of the model's own graph: of nodes, nested graphs, functions; sparse ones."""
     yield from (sparse.values for sparse in model.graph.sparse_initializer)
     pending = [model.graph.node, *(function.node for function in model.functions)]
     while pending:
         for node in pending.pop():
             for attribute in node.attribute:
-                yield from (attribute.t, *attribute.tensors)
+                yield from (attribute.t,) if attribute.HasField("t") else attribute.tensors
                 for graph in (attribute.g, *attribute.graphs):
                     yield from (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer))
                     pending.append(graph.node)
