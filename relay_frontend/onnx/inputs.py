@@ -8,7 +8,7 @@ from relay_frontend.errors import DynamicShapeError, InvalidGraphError, Unsuppor
 from relay_frontend.graph import TensorType
 from relay_frontend.onnx.source import SourceNode, dtype_name
 
-__all__ = ["bind_inputs", "declared_types"]
+__all__ = ["bind_inputs", "declared_types", "notes_on_inputs"]
 
 # Input slots that hold weights in every network that trains them.
 _WEIGHT_SLOTS: dict[str, range] = {
@@ -42,7 +42,7 @@ def bind_inputs(
     Raises:
         DynamicShapeError: names every input with an open dimension, and the ``--shape`` to give.
         InvalidGraphError: ``shapes`` names no input, or contradicts the model.
-        UnsupportedOperatorError: an input is no tensor.
+        UnsupportedOperatorError: an input is neither a tensor nor an optional one.
     """
     values = [value for value in graph.input if value.name not in stored]
     _check_names([value.name for value in values], shapes)
@@ -67,6 +67,15 @@ def bind_inputs(
             f"{len(open_inputs)} of {len(values)} inputs have dimensions without a value: {'; '.join(open_inputs)}"
         )
     return found, parameters
+
+
+def notes_on_inputs(graph: onnx.GraphProto) -> list[str]:
+    """What the file leaves open of the inputs, and how :func:`bind_inputs` takes it."""
+    return [
+        f"input {value.name!r} may be left out: it is counted as given"
+        for value in graph.input
+        if value.type.HasField("optional_type")
+    ]
 
 
 def declared_types(graph: onnx.GraphProto, inputs: Sequence[tuple[str, TensorType]]) -> dict[str, TensorType]:
@@ -120,12 +129,18 @@ def _weights(nodes: Sequence[SourceNode], candidates: set[str]) -> set[str]:
 
 def _dims(value: onnx.ValueInfoProto) -> list[int | str] | None:
     """Each dimension as a number, or as its name (may be empty); None when not even the rank is known."""
-    if not value.type.tensor_type.HasField("shape"):
+    kind = _tensor(value)
+    if kind is None or not kind.HasField("shape"):
         return None
     return [
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param
-        for dim in value.type.tensor_type.shape.dim
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param for dim in kind.shape.dim
     ]
+
+
+def _tensor(value: onnx.ValueInfoProto) -> onnx.TypeProto.Tensor | None:
+    """The type of a tensor, or of what is inside of an optional one; None for whatever else a value may be."""
+    kind = value.type.optional_type.elem_type if value.type.HasField("optional_type") else value.type
+    return kind.tensor_type if kind.HasField("tensor_type") else None
 
 
 def _bind(value: onnx.ValueInfoProto, shape: tuple[int, ...], bound: dict[str, int]) -> None:
@@ -145,11 +160,13 @@ def _bind(value: onnx.ValueInfoProto, shape: tuple[int, ...], bound: dict[str, i
 def _input_type(
     value: onnx.ValueInfoProto, shape: tuple[int, ...] | None, bound: Mapping[str, int]
 ) -> TensorType | None:
-    if not value.type.HasField("tensor_type"):
+    kind = _tensor(value)
+    if kind is None:
         raise UnsupportedOperatorError(
-            f"input {value.name!r} is of kind {value.type.WhichOneof('value') or 'none'}, expected a tensor"
+            f"input {value.name!r} is of kind {_kind(value.type)}, expected a tensor or an optional one: a file does "
+            "not say how many tensors a sequence has; give each of them as an input of its own"
         )
-    dtype = dtype_name(value.type.tensor_type.elem_type, f"input {value.name!r}")
+    dtype = dtype_name(kind.elem_type, f"input {value.name!r}")
     if shape is None:
         known = _dims(value)
         if known is None:
@@ -159,6 +176,12 @@ def _input_type(
         if len(shape) != len(dims):
             return None
     return TensorType(tuple(shape), dtype)
+
+
+def _kind(kind: onnx.TypeProto) -> str:
+    """``sequence_type`` for instance, ``optional_type of sequence_type``."""
+    name = kind.WhichOneof("value") or "none"
+    return f"{name} of {_kind(kind.optional_type.elem_type)}" if name == "optional_type" else name
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:

@@ -15,7 +15,7 @@ from relay_frontend.onnx.bodies import Bodies, Scope
 from relay_frontend.onnx.control import CONTROL_RULES, Trial, segment_cost
 from relay_frontend.onnx.folding import NOT_CONSTANT, constant_of, filled_type, fold, shape_of
 from relay_frontend.onnx.inference import infer_outputs
-from relay_frontend.onnx.inputs import bind_inputs, declared_types
+from relay_frontend.onnx.inputs import bind_inputs, declared_types, notes_on_inputs
 from relay_frontend.onnx.microsoft import canonical_microsoft, channel_block
 from relay_frontend.onnx.opaque import check_declared, foreign_attributes, foreign_name, foreign_types
 from relay_frontend.onnx.preconditions import check_arity, check_attributes
@@ -97,6 +97,7 @@ def _read(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], name: s
     )
     for index, (input_name, _) in enumerate(inputs):
         reader.edges[input_name] = Edge(GRAPH_INPUT, index)
+    reader.notes.extend(notes_on_inputs(graph))
     outputs = [value.name for value in graph.output]
     drop_unread_outputs(nodes, outputs)
     check_declared(nodes, reader.declared)

@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, parser
 
-from relay_frontend.errors import DynamicShapeError, InvalidGraphError, LimitError
+from relay_frontend.errors import DynamicShapeError, InvalidGraphError, LimitError, UnsupportedOperatorError
 from relay_frontend.graph import GRAPH_INPUT, Edge, OpGraph, TensorType
 from relay_frontend.limits import Limits
 from relay_frontend.onnx import from_onnx
@@ -278,3 +278,45 @@ def test_nested_graphs_may_reuse_names() -> None:
     read_back = from_onnx(model)
     assert [node.op for node in read_back.nodes] == ["Relu", "Exp", "Add"]
     assert read_back.nodes[2].inputs == (Edge(0), Edge(1))
+
+
+def taking(kind: onnx.TypeProto) -> onnx.ModelProto:
+    """Doubles what is inside of an optional value, and says whether there is something."""
+    nodes = [
+        helper.make_node("OptionalGetElement", ["x"], ["t"]),
+        helper.make_node("Add", ["t", "t"], ["y"]),
+        helper.make_node("OptionalHasElement", ["x"], ["there"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, [4]),
+        helper.make_tensor_value_info("there", TensorProto.BOOL, []),
+    ]
+    graph = helper.make_graph(nodes, "net", [helper.make_value_info("x", kind)], outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+
+
+def test_an_optional_input_is_read_as_given() -> None:
+    inside = helper.make_tensor_type_proto(TensorProto.FLOAT, [4])
+    graph = from_onnx(taking(helper.make_optional_type_proto(inside)))
+
+    assert graph.inputs == (("x", float32(4)),)
+    assert [node.op for node in graph.nodes] == ["Add"]
+    assert [graph.type_of(edge) for edge in graph.outputs] == [float32(4), TensorType((), "bool")]
+    assert graph.notes == ("input 'x' may be left out: it is counted as given",)
+
+
+def test_an_optional_input_of_open_shape_is_bound_like_any_other() -> None:
+    model = taking(helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["n"])))
+
+    with pytest.raises(DynamicShapeError, match="'x' has \\[n\\], give --shape x=1"):
+        from_onnx(model)
+    assert from_onnx(model, shapes={"x": (7,)}).inputs == (("x", float32(7)),)
+
+
+def test_an_input_of_unknown_length_is_refused() -> None:
+    inside = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [4]))
+
+    with pytest.raises(UnsupportedOperatorError, match="optional_type of sequence_type.* how many tensors"):
+        from_onnx(taking(helper.make_optional_type_proto(inside)))
+    with pytest.raises(UnsupportedOperatorError, match="is of kind sequence_type.* an input of its own"):
+        from_onnx(taking(inside))
