@@ -12,7 +12,7 @@ from typing import Any
 import tvm_ffi
 from tvm import s_tir, tirx
 
-from tvm_narcost.hook.schedules.injective import in_order, spread, vectorize
+from tvm_narcost.hook.schedules.injective import PARTITION, in_order, spread, vectorize
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads
 from tvm_narcost.hook.schedules.machine import Machine
 
@@ -207,7 +207,7 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
     if contraction.tiled is not None:
         outer, inner = schedule.split(loops[contraction.tiled], [None, tile.rows])
         if contraction.block.extents[contraction.tiled] % tile.rows:
-            schedule.annotate(outer, "pragma_loop_partition_hint", 1)
+            schedule.annotate(outer, PARTITION, 1)
         rows_outer, rows = [outer], [inner]
     spatial = [
         loop
@@ -217,7 +217,7 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
     reduced = [loop for at, loop in enumerate(loops) if kinds[at] == "R"]
     first = [loops[at] for at in contraction.outermost]
     for loop in first[-1:]:  # of the tiles, the last may be filled up
-        schedule.annotate(loop, "pragma_loop_partition_hint", 1)
+        schedule.annotate(loop, PARTITION, 1)
     outer_loops = in_order(schedule, [*first, group, vector_outer, *spatial, *rows_outer], machine)
     schedule.reorder(*outer_loops, *reduced, *rows, vectors, lanes)
     if readers:
@@ -267,6 +267,7 @@ def _unroll_epilogue(schedule: s_tir.Schedule, epilogue: Any, loop: Any, machine
     if not inner:
         return
     *others, last = inner
-    outer = vectorize(schedule, last, machine.lanes(bits))[:-1]
-    for around in (*others, *outer):
+    outer = vectorize(schedule, last, machine.lanes(bits))
+    schedule.annotate(outer[-1], PARTITION, 1)  # as the last tile may be filled up
+    for around in (*others, *outer[:-1]):
         schedule.unroll(around)

@@ -10,9 +10,10 @@ from tvm.target import Target
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, has_call, is_dear, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 
-__all__ = ["Injective", "in_order", "inline_injective", "schedule_injective", "spread", "vectorize"]
+__all__ = ["PARTITION", "Injective", "in_order", "inline_injective", "schedule_injective", "spread", "vectorize"]
 
 _BRANCH = frozenset({"tirx.if_then_else"})
+PARTITION = "pragma_loop_partition_hint"  # of a loop whose last round is less than the others: compile that by itself
 _PARALLEL_WORK = 1 << 16  # bytes moved, or multiply-adds: less is done before a second thread has started
 _BALANCED = 0.9  # share of the time that threads are to be busy
 
@@ -92,23 +93,24 @@ def spread(schedule: s_tir.Schedule, loop: Any, machine: Machine, work: int) -> 
 
 
 def vectorize(schedule: s_tir.Schedule, loop: Any, lanes: int) -> list[Any]:
-    """Vectorise a loop by the widest number of lanes that divides it.
+    """Vectorise a loop by whole vectors, or by the widest part of one that divides it where that is no slower.
 
-    Where only one or two lanes divide a longer loop, whole vectors run first and the rest after them.
+    Where no such part does, whole vectors run first, and one that is shorter after them.
 
     Returns:
         The loops that it has become, the vectorised one last.
     """
     extent = extents(schedule, [loop])[0]
-    width = next(width for width in (lanes, lanes // 2, lanes // 4, 1) if width and extent % width == 0)
     if extent <= lanes:
         schedule.vectorize(loop)
         return [loop]
-    if width == 1:
-        outer, inner = schedule.split(loop, [None, lanes])
-        schedule.annotate(outer, "pragma_loop_partition_hint", 1)
-    else:
+    width = next(width for width in (lanes >> shift for shift in range(lanes.bit_length())) if extent % width == 0)
+    if extent // width <= extent // lanes + (extent % lanes).bit_count():
         outer, inner = schedule.split(loop, [None, width])
+    else:
+        outer, inner = schedule.split(loop, [None, lanes])
+        for around in (outer, inner):
+            schedule.annotate(around, PARTITION, 1)
     schedule.vectorize(inner)
     return [outer, inner]
 

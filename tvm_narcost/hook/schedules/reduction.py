@@ -4,7 +4,14 @@ from tvm import s_tir, tirx
 from tvm.s_tir.dlight.base import ScheduleRule
 from tvm.target import Target
 
-from tvm_narcost.hook.schedules.injective import in_order, inline_injective, schedule_injective, spread, vectorize
+from tvm_narcost.hook.schedules.injective import (
+    PARTITION,
+    in_order,
+    inline_injective,
+    schedule_injective,
+    spread,
+    vectorize,
+)
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 
@@ -100,7 +107,8 @@ def schedule_row_reduction(kernel: Kernel, block: Block, machine: Machine) -> st
     partial = schedule.rfactor(inner, len(block.written.shape))  # side by side, whatever the rows are
     around = schedule.get_loops(partial)
     if extent % lanes:
-        schedule.annotate(around[-2], "pragma_loop_partition_hint", 1)
+        for loop in around[-2:]:
+            schedule.annotate(loop, PARTITION, 1)
     schedule.vectorize(around[-1])
     schedule.decompose_reduction(partial, around[len(rows)])
     return str(schedule.get(partial).name_hint)
