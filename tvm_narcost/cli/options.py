@@ -1,17 +1,18 @@
 """Options that several verbs take, declared once."""
 
 import argparse
+from collections.abc import Sequence
 
-__all__ = ["DEFAULT_PROFILE", "add_database", "add_profile", "add_shapes", "parse_shape"]
+from tvm_narcost.errors import NarcostError
+
+__all__ = ["DEFAULT_PROFILE", "add_database", "add_profile", "add_shapes", "parse_shape", "unique_shapes"]
 
 DEFAULT_PROFILE = "epyc-zen5.onnxruntime"
 
 
-def add_profile(parser: argparse.ArgumentParser) -> None:
+def add_profile(parser: argparse.ArgumentParser, *, default: str = DEFAULT_PROFILE) -> None:
     """Declare --profile."""
-    parser.add_argument(
-        "--profile", default=DEFAULT_PROFILE, metavar="ID", help="hardware profile (default: %(default)s)"
-    )
+    parser.add_argument("--profile", default=default, metavar="ID", help="hardware profile (default: %(default)s)")
 
 
 def add_database(parser: argparse._ActionsContainer) -> None:
@@ -41,3 +42,16 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     if not name or not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes.split("x")):
         raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=1x3x224x224, every dimension a positive integer")
     return name, tuple(int(size) for size in sizes.split("x"))
+
+
+def unique_shapes(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+    """What --shape gave, by name.
+
+    Raises:
+        NarcostError: an input has two.
+    """
+    names = [name for name, _ in shapes]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise NarcostError(f"--shape given more than once for {', '.join(repeated)}; give each input one shape")
+    return dict(shapes)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from relay_frontend.errors import FrontendError, UnsupportedOperatorError
-from tvm_narcost.cli.options import add_profile, add_shapes
+from tvm_narcost.cli.options import add_profile, add_shapes, unique_shapes
 from tvm_narcost.cli.tables import aligned, milliseconds, scaled
 from tvm_narcost.errors import NarcostError
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict every model and print the predictions."""
     import tvm_narcost
 
-    shapes = _unique_shapes(args.shapes)
+    shapes = unique_shapes(args.shapes)
     with _existing_database(args.database) as database:
         predictor = tvm_narcost.load(args.profile)
         if args.calibrate:
@@ -75,14 +75,6 @@ def _predict(predictor: "NetworkPredictor", model: str, shapes: dict[str, tuple[
         if model in str(error):
             raise
         raise type(error)(f"{model}: {error}") from error
-
-
-def _unique_shapes(shapes: list[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
-    names = [name for name, _ in shapes]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise NarcostError(f"--shape given more than once for {', '.join(repeated)}; give each input one shape")
-    return dict(shapes)
 
 
 def _refuse_the_unfamiliar(predictions: "list[NetworkPrediction]") -> None:

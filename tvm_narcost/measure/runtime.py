@@ -11,8 +11,9 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
+from tvm_narcost.fusion.legality import FusionSpace
 
-__all__ = ["PlanRuntime", "Runtime", "plan_runtime", "runtime_for"]
+__all__ = ["PlanRuntime", "PlannableNetwork", "Runtime", "plan_runtime", "runtime_for"]
 
 
 class Runtime(Protocol):
@@ -42,9 +43,34 @@ class Runtime(Protocol):
         ...
 
 
+class PlannableNetwork(Protocol):
+    """A network as a runtime has prepared it, to be run under any plan."""
+
+    @property
+    def space(self) -> FusionSpace:
+        """Its operators, and what can be fused."""
+        ...
+
+    def measure(self, plans: Sequence[FusionPlan]) -> Sequence[tuple[FusionPlan, Measurement]]:
+        """Time plans over ``space.graph`` end to end, interleaved; see :meth:`PlanRuntime.measure_plans`.
+
+        Raises:
+            MeasurementError: none of them can be built.
+        """
+        ...
+
+
 @runtime_checkable
 class PlanRuntime(Protocol):
     """A runtime that runs a network under whatever plan it is given."""
+
+    def plannable(self, model: onnx.ModelProto, profile: HardwareProfile) -> PlannableNetwork:
+        """Prepare a network for any plan; nothing is compiled.
+
+        Raises:
+            NarcostError: the profile's settings or the network do not allow that.
+        """
+        ...
 
     def measure_plans(
         self,
@@ -85,7 +111,7 @@ def plan_runtime(runtime: object, profile: HardwareProfile) -> PlanRuntime:
         return runtime
     raise MeasurementError(
         f"profile {profile.id!r}: {profile.runtime.name} runs the plan that it makes itself, expected a runtime that "
-        "takes others (tvm): leave --plans out, or choose another --profile"
+        "takes others (tvm): choose another --profile, or ask for no other plans"
     )
 
 

@@ -28,6 +28,7 @@ from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.errors import NarcostError, RuntimeMissingError
+from tvm_narcost.measure.shapes import bind_shapes
 from tvm_narcost.measure.sources import FileSource, Source, source_from_document
 
 __all__ = ["Engine", "EngineMaker", "receive", "runtime_engine", "send", "work"]
@@ -82,7 +83,7 @@ class _RuntimeEngine:
             shapes = dict(source.shapes)
             model = load_model(Path(source.path))
             graph = from_onnx(model, shapes=shapes, name=source.name)
-            return _with_shapes(model, shapes), canonicalize(graph)
+            return bind_shapes(model, shapes), canonicalize(graph)
         model = _generate(source.family, source.seed)
         return model, canonicalize(from_onnx(model, name=source.name))
 
@@ -176,19 +177,3 @@ def _generate(family: str, seed: int) -> Any:
     from tvm_narcost.zoo import generate
 
     return generate(family, seed)
-
-
-def _with_shapes(model: Any, shapes: dict[str, tuple[int, ...]]) -> Any:
-    """``model`` with its open dimensions bound as the reader binds them; one that has a name, wherever it occurs."""
-    dimensions = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
-    named: dict[str, int] = {}
-    for name, shape in shapes.items():
-        for dimension, extent in zip(dimensions[name], shape, strict=True):
-            if dimension.dim_param:
-                named[dimension.dim_param] = extent
-            dimension.dim_value = extent
-    for found in dimensions.values():
-        for dimension in found:
-            if dimension.dim_param in named:
-                dimension.dim_value = named[dimension.dim_param]
-    return model

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import onnx
 import tvm
@@ -20,6 +21,7 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.errors import MeasurementError
+from tvm_narcost.fusion.legality import FusionSpace
 from tvm_narcost.hook.prepare import PreparedModule
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
@@ -32,7 +34,7 @@ from tvm_narcost.measure.runtimes.tvm_plan import RelaxPlan, plan_module
 from tvm_narcost.measure.runtimes.tvm_trace import kernel_times, take_traces
 from tvm_narcost.measure.weights import with_unique_weights, with_weights
 
-__all__ = ["TvmRuntime"]
+__all__ = ["TvmNetwork", "TvmRuntime"]
 
 
 class TvmRuntime:
@@ -88,18 +90,45 @@ class TvmRuntime:
         known: frozenset[str] = frozenset(),
     ) -> Sequence[tuple[FusionPlan, Measurement]]:
         """See :meth:`PlanRuntime.measure_plans`."""
-        if not _is_hooked(profile):
-            raise MeasurementError(
-                f"profile {profile.id!r} has TVM's default pipeline, which has one plan, expected [runtime.options] "
-                'pipeline = "narcost": set it, or leave --plans out'
-            )
-        prepared = _prepare(model, profile)
+        prepared = _prepare_for_plans(model, profile)
         default, *others = tvm_plans.plans_of(prepared, count)
         new = [plan for plan in others if plan.plan_hash() not in known]
         if not new and default.plan_hash() in known:
             return []
         with _tvm_errors(model.graph.name, "run"):
             return tvm_plans.measure_plans(prepared, [default, *new], profile, graph_hash=graph_hash)
+
+    def plannable(self, model: onnx.ModelProto, profile: HardwareProfile) -> "TvmNetwork":
+        """See :meth:`PlanRuntime.plannable`."""
+        return TvmNetwork(_prepare_for_plans(model, profile), profile)
+
+
+@dataclass(frozen=True, eq=False)
+class TvmNetwork:
+    """See :class:`tvm_narcost.measure.runtime.PlannableNetwork`."""
+
+    prepared: PreparedModule
+    profile: HardwareProfile
+
+    @property
+    def space(self) -> FusionSpace:
+        """Its operators as TVM's Relax has them."""
+        return FusionSpace(self.prepared.graph, self.prepared.patterns, self.prepared.inseparable)
+
+    def measure(self, plans: Sequence[FusionPlan]) -> Sequence[tuple[FusionPlan, Measurement]]:
+        """Compile them as one module, and time them in turn."""
+        graph = self.prepared.graph
+        with _tvm_errors(graph.name, "run"):
+            return tvm_plans.measure_plans(self.prepared, plans, self.profile, graph_hash=graph.structural_hash())
+
+
+def _prepare_for_plans(model: onnx.ModelProto, profile: HardwareProfile) -> PreparedModule:
+    if not _is_hooked(profile):
+        raise MeasurementError(
+            f"profile {profile.id!r} has TVM's default pipeline, which has one plan, expected [runtime.options] "
+            'pipeline = "narcost": set it, or ask for no other plans'
+        )
+    return _prepare(model, profile)
 
 
 def _is_hooked(profile: HardwareProfile) -> bool:
