@@ -88,6 +88,7 @@ def _tune(args: argparse.Namespace, model: Any, profile: Any, folder: Path) -> "
         ) from error
     from tqdm import tqdm
 
+    from tvm_narcost.hook.importing import import_onnx
     from tvm_narcost.hook.metaschedule.tuning_database import claim
     from tvm_narcost.hook.target import target_of
     from tvm_narcost.hook.variant import Variant
@@ -96,7 +97,7 @@ def _tune(args: argparse.Namespace, model: Any, profile: Any, folder: Path) -> "
     target_of(profile)
     settings = tuning.TuneSettings(seed=args.seed)
     cost_model = tuning.new_cost_model(args.cost_model, profile, args.seed)
-    module = tuning.import_onnx(with_weights(model), dict(args.shapes))
+    module = import_onnx(with_weights(model), dict(args.shapes))
     fused = tuning.fused_module(module, profile, Variant(args.layout))
     claim(folder, {"profile": profile.id, "tvm_target": profile.runtime.tvm_target, "threads": profile.runtime.threads})
     total = args.trials or None

@@ -20,9 +20,10 @@ from tvm.s_tir import meta_schedule as ms
 
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.errors import CompileError
+from tvm_narcost.hook.importing import import_onnx
 from tvm_narcost.hook.metaschedule import tune as tuning
 from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, Measuring, measuring
-from tvm_narcost.hook.metaschedule.tune import TuneSettings, fused_module, import_onnx, new_cost_model, tune
+from tvm_narcost.hook.metaschedule.tune import TuneSettings, fused_module, new_cost_model, tune
 from tvm_narcost.hook.metaschedule.tuning_database import open_tuning_database
 from tvm_narcost.hook.schedules import schedule
 

@@ -3,22 +3,17 @@
 What is measured is on disk after each round: a second run with the same folder goes on, and counts what is there.
 """
 
-import contextlib
-import io
 import logging
 import math
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import onnx
 import tvm
 from tvm.ir.utils import derived_object
-from tvm.relax.frontend.onnx import from_onnx
 from tvm.s_tir import meta_schedule as ms
 
 from hardware_profiles import HardwareProfile
@@ -44,7 +39,6 @@ __all__ = [
     "TuneReport",
     "TuneSettings",
     "fused_module",
-    "import_onnx",
     "new_cost_model",
     "tune",
 ]
@@ -118,28 +112,6 @@ class TuneReport:
     times: MeasureTimes
     elapsed_s: float
     ended: Literal["done", "interrupted"] = "done"
-
-
-def import_onnx(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | None = None) -> tvm.IRModule:
-    """A model as TVM's importer reads it.
-
-    Args:
-        model: with its weights; none of them may be missing.
-        shapes: of inputs whose dimensions it leaves open.
-
-    Raises:
-        CompileError: the importer refuses it.
-    """
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), silent_stderr():
-        warnings.simplefilter("ignore", UserWarning)  # of each input that it renames; it prints operators as well
-        try:
-            return from_onnx(model, shape_dict={name: list(shape) for name, shape in (shapes or {}).items()} or None)
-        except Exception as error:  # TVM raises whatever it likes
-            lines = str(error).strip().splitlines() or [""]
-            raise CompileError(
-                f"TVM cannot import {model.graph.name!r} ({type(error).__name__}: {lines[-1]}), expected a network of "
-                "operators that its ONNX importer has, of static shapes"
-            ) from error
 
 
 def fused_module(module: tvm.IRModule, profile: HardwareProfile, variant: Variant | None = None) -> tvm.IRModule:

@@ -1,0 +1,53 @@
+"""From ONNX to high-level Relax, by TVM's own importer."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Mapping
+
+import onnx
+import tvm
+from tvm.relax.frontend.onnx import from_onnx
+
+from tvm_narcost.errors import CompileError
+from tvm_narcost.hook.stderr import silent_stderr
+
+__all__ = ["import_onnx"]
+
+
+def import_onnx(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | None = None) -> tvm.IRModule:
+    """A model as TVM's importer reads it; what it prints and warns of is not shown.
+
+    Args:
+        model: with its weights; none of them may be missing.
+        shapes: of inputs whose dimensions it leaves open.
+
+    Raises:
+        CompileError: the importer refuses it.
+    """
+    bound = {name: list(shape) for name, shape in (shapes or {}).items()}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), silent_stderr():
+        warnings.simplefilter("ignore", UserWarning)  # of each input that it renames; it prints operators as well
+        try:
+            return from_onnx(_with_optional_inputs_left_out(model), shape_dict=bound or None)
+        except Exception as error:  # TVM raises whatever it likes
+            lines = str(error).strip().splitlines() or [""]
+            raise CompileError(
+                f"TVM cannot import {model.graph.name!r} ({type(error).__name__}: {lines[-1]}), expected a network of "
+                "operators that its ONNX importer has, of static shapes"
+            ) from error
+
+
+def _with_optional_inputs_left_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the empty tensors that opset 11 has for a Resize's unused inputs: the importer takes them for given."""
+    empty = {tensor.name for tensor in model.graph.initializer if 0 in tensor.dims}
+    if not any(node.op_type == "Resize" and empty & {*node.input} for node in model.graph.node):
+        return model
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for node in changed.graph.node:
+        if node.op_type == "Resize":
+            inputs = ["" if name in empty else name for name in node.input]
+            del node.input[:]
+            node.input.extend(inputs)
+    return changed
