@@ -33,6 +33,7 @@ COLUMNS = (
 
 _INDEX = {name: position for position, name in enumerate(COLUMNS)}
 _MOVES = frozenset(EXTENTS.index(name) for name in ("run", "stride", "single_axis"))
+Sources = tuple[tuple[int, ...], ...]
 _STATIC = _INDEX["inputs"]  # the columns before this one depend on the node alone
 
 
@@ -88,7 +89,7 @@ class KernelDescriber:
         values = np.zeros((len(kernels), len(COLUMNS)))
         if kernels:
             values[:, :_STATIC] = [kernel.row for kernel in kernels]
-        sources = _fill_context(plan, values)
+        sources = _fill_context(plan, kernels, values)
         values.setflags(write=False)  # the same facts are given to whoever asks
         return KernelFacts(
             ops=tuple(kernel.op for kernel in kernels),
@@ -107,20 +108,42 @@ class KernelDescriber:
 
 @dataclass(frozen=True, slots=True)
 class _Kernel:
-    """One kernel by itself; ``row`` are the columns before ``_STATIC``."""
+    """One kernel by itself.
+
+    Attributes:
+        op, category, activation: see :class:`KernelFacts`.
+        row: the columns before ``_STATIC``.
+        read_nodes: operators of other kernels that it reads from, each once.
+        inputs: values that its operators read, weights not counted.
+        outputs: values that its operators write.
+        from_graph_input: whether it reads what the caller passes in; 1 or 0.
+    """
 
     op: str
     category: str
     activation: str
     row: Sequence[float]
+    read_nodes: tuple[int, ...]
+    inputs: int
+    outputs: int
+    from_graph_input: float
 
 
 def _describe(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _Kernel:
     work = inline(graph, members) if inlining else _counted(graph, members)
     main = _main_node(graph, members, work.flops)
     row = _static_row(graph, members, main, work, moving_member(graph, members) if inlining else None)
-    op = graph.nodes[main].op
-    return _Kernel(op, operator_category(op), _activation(graph, members, main), row)
+    op, edges = graph.nodes[main].op, {edge for index in members for edge in graph.nodes[index].inputs}
+    return _Kernel(
+        op=op,
+        category=operator_category(op),
+        activation=_activation(graph, members, main),
+        row=row,
+        read_nodes=tuple({edge.source for edge in edges if edge.source >= 0} - {*members}),
+        inputs=sum(edge.source != PARAMETER for edge in edges),
+        outputs=sum(len(graph.nodes[index].outputs) for index in members),
+        from_graph_input=float(any(edge.source == GRAPH_INPUT for edge in edges)),
+    )
 
 
 def _counted(graph: OpGraph, members: tuple[int, ...]) -> InlinedWork:
@@ -201,37 +224,40 @@ def _group_traffic(graph: OpGraph, members: tuple[int, ...], costs: list[Operato
     return sum(read.values()), sum(cost.parameter_bytes for cost in costs), written
 
 
-def _fill_context(plan: FusionPlan, values: NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
+def _fill_context(plan: FusionPlan, kernels: Sequence[_Kernel], values: NDArray[np.float64]) -> Sources:
     """Fill the columns from ``inputs`` on; returns each kernel's sources.
 
     The age of an input is what ran since it was made: how many kernels, and how many bytes they touched. A young
     input is still in cache.
     """
-    graph = plan.graph
-    kernel_of = [0] * len(graph.nodes)
+    kernel_of = [0] * len(plan.graph.nodes)
     for position, members in enumerate(plan.kernels):
         for index in members:
             kernel_of[index] = position
     touched = values[:, 2] + values[:, 3] + values[:, 4]
-    until = np.concatenate([[0.0], np.cumsum(touched)])  # bytes touched before kernel i
+    until = [0.0, *np.cumsum(touched).tolist()]  # bytes touched before kernel i
     sources: list[tuple[int, ...]] = []
-    readers = [0] * len(plan.kernels)
-    for position, members in enumerate(plan.kernels):
-        edges = {edge for index in members for edge in graph.nodes[index].inputs}
-        found = tuple(sorted({kernel_of[edge.source] for edge in edges if edge.source >= 0} - {position}))
+    readers = [0] * len(kernels)
+    rows = []
+    for position, kernel in enumerate(kernels):
+        found = tuple(sorted({kernel_of[index] for index in kernel.read_nodes}))
         sources.append(found)
         for source in found:
             readers[source] += 1
         youngest, oldest = (found[-1], found[0]) if found else (position, position)
-        values[position, _STATIC:] = (
-            sum(edge.source != PARAMETER for edge in edges),
-            sum(len(graph.nodes[index].outputs) for index in members),
-            0.0,
-            position - youngest,
-            until[position] - until[youngest + 1] if found else 0.0,
-            position - oldest,
-            until[position] - until[oldest + 1] if found else 0.0,
-            float(any(edge.source == GRAPH_INPUT for edge in edges)),
+        rows.append(
+            (
+                kernel.inputs,
+                kernel.outputs,
+                0.0,
+                position - youngest,
+                until[position] - until[youngest + 1] if found else 0.0,
+                position - oldest,
+                until[position] - until[oldest + 1] if found else 0.0,
+                kernel.from_graph_input,
+            )
         )
+    if rows:
+        values[:, _STATIC:] = rows
     values[:, _INDEX["consumers"]] = readers
     return tuple(sources)
