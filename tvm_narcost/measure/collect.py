@@ -86,7 +86,7 @@ def collect(
         plans: measure each network under so many fusion plans, as far as it has them, the default one among them; None
             for the one that its runtime would run.
         limit_s: wall time after which building, or timing, one network is given up, seconds; None for twenty times
-            the protocol's budget and a minute, for each plan.
+            the protocol's budget and five seconds, for each plan, and a minute.
         make_engine: called in the worker process, so it must be importable there.
 
     Raises:
@@ -95,7 +95,7 @@ def collect(
         DatabaseError: the database cannot be written.
     """
     report = CollectReport()
-    limit_s = (60.0 + 20.0 * profile.protocol.budget_s) * (plans or 1) if limit_s is None else limit_s
+    limit_s = 60.0 + (5.0 + 20.0 * profile.protocol.budget_s) * (plans or 1) if limit_s is None else limit_s
     started = time.monotonic()
     failures_in_a_row = 0
     is_wanted = _once_more(database, profile.id) if again else _missing(database, profile.id, retry, plans)
