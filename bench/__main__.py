@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 _MODULES = (
-    "bench.tokens_speed", "bench.reading_speed", "bench.planners", "bench.speed", "bench.light", "bench.flops_counter",
-    "bench.tables",
+    "bench.tokens_speed", "bench.reading_speed", "bench.planners", "bench.speed", "bench.rank_speed", "bench.light",
+    "bench.flops_counter", "bench.tables",
 )  # fmt: skip
 
 

@@ -119,6 +119,16 @@ def _reading() -> str:
     )
 
 
+def _rank_speed() -> str:
+    """Seconds to rank the fusion plans of a network."""
+    rows = [
+        [row["network"], *(f"{row[name]:,}" for name in ("operators", "candidates")), f"{row['mean_kernels']:.0f}",
+         f"{row['median_s']:.2f}", f"{row['slowest_s']:.2f}"]
+        for row in _read("rank_speed")["networks"]
+    ]  # fmt: skip
+    return _markdown(["network", "operators", "plans", "kernels of a plan", "median s", "slowest s"], rows)
+
+
 def _flops_counter() -> str:
     """Multiply-accumulates of the nine real networks, by costs.py and by a public counter."""
     document = _read("flops_counter")
@@ -264,6 +274,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "one_trunk": _one_trunk,
     "planners": _planners,
     "planners_openvino": partial(_planners, "planners_openvino"),
+    "rank_speed": _rank_speed,
     "reading": _reading,
     "speed": _speed,
     "tokens": _tokens,

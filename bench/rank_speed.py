@@ -1,0 +1,72 @@
+"""Time to search and rank the fusion plans of networks, one core: bench/results/rank_speed.json.
+
+From a graph with its patterns to ranked plans, kernel-sum beside them; nothing is read, imported or compiled. Networks
+are read from ONNX, and their patterns told without TVM, so that the figures can be had where TVM is not installed.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from bench.facts import write_result
+from hardware_profiles import HardwareProfile, load_profile
+from relay_frontend.graph import OpGraph
+from relay_frontend.onnx import from_onnx
+from relay_frontend.passes import canonicalize
+from tvm_narcost.fusion.patterns import patterns_of
+from tvm_narcost.fusion.ranking import Baselines, RankedPlan, rank
+from tvm_narcost.fusion.search import SearchSettings
+from tvm_narcost.models.plan_models import PlanModels, open_plan_models
+from tvm_narcost.zoo import generate
+
+__all__ = ["NETWORKS", "main", "rank_network"]
+
+NETWORKS = (("shufflenet", 5), ("efficientnet", 9), ("vit", 7), ("swin", 1))
+"""Family and seed, by their number of operators: somewhat less than 200, somewhat more, and twice as many."""
+
+
+def main() -> None:
+    """Time every network and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="epyc-zen5.tvm", help="whose kernels are described")
+    parser.add_argument("--artifact", default="epyc-zen5.onnxruntime", help="profile whose model is asked")
+    parser.add_argument("--candidates", type=int, default=256)
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    profile, models = load_profile(arguments.profile), open_plan_models(arguments.artifact)
+    rows = []
+    for family, seed in NETWORKS:
+        graph = canonicalize(from_onnx(generate(family, seed)))
+        seconds = []
+        for _ in range(arguments.runs):
+            started = time.perf_counter()
+            ranked = rank_network(graph, models, profile, arguments.candidates)
+            seconds.append(time.perf_counter() - started)
+        row = {
+            "network": f"{family} {seed}",
+            "operators": len(graph.nodes),
+            "candidates": len(ranked),
+            "mean_kernels": round(statistics.mean(plan.kernels for plan in ranked), 1),
+            "median_s": round(statistics.median(seconds), 3),
+            "slowest_s": round(max(seconds), 3),
+        }
+        print(row)
+        rows.append(row)
+    result = {"artifact": arguments.artifact, "runs": arguments.runs, "networks": rows}
+    print(write_result("rank_speed", "bench.rank_speed", arguments.profile, result))
+
+
+def rank_network(
+    graph: OpGraph, models: PlanModels, profile: HardwareProfile, candidates: int
+) -> tuple[RankedPlan, ...]:
+    """Rank the plans of one graph, as ``narcost rank`` does."""
+    baselines = Baselines(models.kernel_sum, models.flops)
+    settings = SearchSettings(candidates=candidates)
+    return rank(graph, patterns_of(graph), models.narformer, profile, baselines=baselines, settings=settings)
+
+
+if __name__ == "__main__":
+    main()
