@@ -17,7 +17,6 @@ __all__ = ["add_arguments", "run"]
 
 INTERRUPTED = 130
 _COST_MODELS = ("narcost", "xgb", "random")
-_LAYOUTS = ("NCHW", "NHWC")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cost-model", choices=_COST_MODELS, default="narcost", help="what ranks candidates (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--layout", choices=_LAYOUTS, default="NHWC", help="layout of convolutions (default: %(default)s)"
     )
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the search (default: %(default)s)")
     add_shapes(parser)
@@ -91,14 +87,13 @@ def _tune(args: argparse.Namespace, model: Any, profile: Any, folder: Path) -> "
     from tvm_narcost.hook.importing import import_onnx
     from tvm_narcost.hook.metaschedule.tuning_database import claim
     from tvm_narcost.hook.target import target_of
-    from tvm_narcost.hook.variant import Variant
     from tvm_narcost.measure.weights import with_weights
 
     target_of(profile)
     settings = tuning.TuneSettings(seed=args.seed)
     cost_model = tuning.new_cost_model(args.cost_model, profile, args.seed)
     module = import_onnx(with_weights(model), dict(args.shapes))
-    fused = tuning.fused_module(module, profile, Variant(args.layout))
+    fused = tuning.fused_module(module, profile)
     claim(folder, {"profile": profile.id, "tvm_target": profile.runtime.tvm_target, "threads": profile.runtime.threads})
     total = args.trials or None
     unit = "trial" if args.trials else "kernel"
@@ -120,7 +115,6 @@ def _document(report: "TuneReport", args: argparse.Namespace, profile_id: str, f
         "profile": profile_id,
         "work_dir": str(folder),
         "cost_model": args.cost_model,
-        "layout": args.layout,
         "measured": report.measured,
         "failed": report.times.failed,
         "measured_before": report.found,

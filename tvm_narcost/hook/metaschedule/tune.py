@@ -28,7 +28,7 @@ from tvm_narcost.hook.metaschedule.tuning_database import mean_s, open_tuning_da
 from tvm_narcost.hook.prepare import prepare
 from tvm_narcost.hook.stderr import silent_stderr
 from tvm_narcost.hook.target import target_of
-from tvm_narcost.hook.variant import Variant
+from tvm_narcost.hook.variant import Variant, variant_of
 from tvm_narcost.models.folders import ranker_folder
 
 __all__ = [
@@ -115,13 +115,18 @@ class TuneReport:
 
 
 def fused_module(module: tvm.IRModule, profile: HardwareProfile, variant: Variant | None = None) -> tvm.IRModule:
-    """The module with TVM's own groups of operators fused, not scheduled.
+    """The module with TVM's own groups of operators fused, not scheduled; what the pipeline's default plan has.
+
+    Args:
+        module: high-level Relax.
+        profile: what it is compiled for.
+        variant: how it is written; as the profile's options say by default.
 
     Raises:
         CompileError: it cannot be prepared.
         FrontendError: it has operators or shapes that the Relax reader refuses.
     """
-    prepared = prepare(module, profile, variant=variant)
+    prepared = prepare(module, profile, variant=variant or variant_of(profile))
     return group(prepared, tvm_plan(prepared)).module
 
 
