@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from hardware_profiles import MeasurementProtocol
-from tvm_narcost.measure.protocol import Samples, iqr_ratio, judged, warm_up
+from tvm_narcost.measure.protocol import FEWEST_TO_JUDGE, Samples, iqr_ratio, judged, warm_up
 
 __all__ = ["take_interleaved"]
 
@@ -27,8 +27,8 @@ def take_interleaved(
     """Warm all of ``runs`` up, then time them in rounds, each round in a random order of its own.
 
     A visit to a short program begins with a run that is not counted: the program before it left other data and code
-    in the caches. Rounds end when all have ``min_samples`` whose IQR/median is below ``stable_iqr_ratio``, when the
-    shortest has ``max_samples``, or when ``budget_s`` for each of them is spent. Verdicts are as in
+    in the caches. Rounds end when all have ``min_samples`` whose IQR/median is below ``stable_iqr_ratio``; a program
+    takes no part in further ones once it has ``max_samples``, or three and has spent ``budget_s``. Verdicts are as in
     :func:`tvm_narcost.measure.protocol.take_samples`.
 
     Args:
@@ -44,18 +44,21 @@ def take_interleaved(
     visits = [_Visit.to(run, reference, clock) for run in runs]
     samples_us: list[list[float]] = [[] for _ in runs]
     reference_us: list[list[float]] = [[] for _ in runs]
+    spent_ns = [0] * len(runs)
     order, shuffled = list(range(len(runs))), random.Random(seed)
     cpu_started, started = cpu_clock(), clock()
-    while True:
+    while order:
         shuffled.shuffle(order)
         for place in order:
+            before = clock()
             found_us, beside_us = visits[place].take()
+            spent_ns[place] += clock() - before
             samples_us[place] += found_us
             reference_us[place] += [beside_us] * len(found_us)
-        elapsed_ns = clock() - started
-        if _is_enough(samples_us, protocol) or elapsed_ns >= protocol.budget_s * 1e9 * len(runs):
+        if all(_agrees(own, protocol) for own in samples_us):
             break
-    core_share = (cpu_clock() - cpu_started) / max(elapsed_ns, 1)
+        order = [place for place in order if not _is_done(len(samples_us[place]), spent_ns[place], protocol)]
+    core_share = (cpu_clock() - cpu_started) / max(clock() - started, 1)
     return [judged(own, beside, core_share, protocol) for own, beside in zip(samples_us, reference_us, strict=True)]
 
 
@@ -92,8 +95,10 @@ class _Visit:
         return found_us, beside_us
 
 
-def _is_enough(samples_us: Sequence[Sequence[float]], protocol: MeasurementProtocol) -> bool:
-    fewest = min(map(len, samples_us))
-    if fewest >= protocol.max_samples:
-        return True
-    return fewest >= protocol.min_samples and all(iqr_ratio(own) < protocol.stable_iqr_ratio for own in samples_us)
+def _agrees(samples_us: Sequence[float], protocol: MeasurementProtocol) -> bool:
+    return len(samples_us) >= protocol.min_samples and iqr_ratio(samples_us) < protocol.stable_iqr_ratio
+
+
+def _is_done(samples: int, spent_ns: int, protocol: MeasurementProtocol) -> bool:
+    is_spent = samples >= FEWEST_TO_JUDGE and spent_ns >= protocol.budget_s * 1e9
+    return is_spent or samples >= protocol.max_samples

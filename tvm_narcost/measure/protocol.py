@@ -8,9 +8,9 @@ from statistics import median, quantiles
 from hardware_profiles import MeasurementProtocol
 from tvm_narcost.database.measurement import Verdict
 
-__all__ = ["Samples", "iqr_ratio", "judged", "take_samples", "warm_up"]
+__all__ = ["FEWEST_TO_JUDGE", "Samples", "iqr_ratio", "judged", "take_samples", "warm_up"]
 
-_FEWEST_TO_JUDGE = 3  # below this an interquartile range says nothing
+FEWEST_TO_JUDGE = 3  # below this an interquartile range says nothing
 _LEAST_CORE_SHARE = 0.90
 
 
@@ -33,7 +33,7 @@ class Samples:
 
 def iqr_ratio(samples_us: Sequence[float]) -> float:
     """Interquartile range over median, as a fraction; infinite below three samples."""
-    if len(samples_us) < _FEWEST_TO_JUDGE:
+    if len(samples_us) < FEWEST_TO_JUDGE:
         return float("inf")
     low, middle, high = quantiles(samples_us, n=4, method="inclusive")
     return (high - low) / middle if middle > 0 else float("inf")
@@ -110,8 +110,8 @@ def judged(
 def _why_noisy(samples_us: Sequence[float], core_share: float, protocol: MeasurementProtocol) -> str:
     """Empty when the samples can be trusted."""
     count = len(samples_us)
-    if count < _FEWEST_TO_JUDGE:
-        return f"{count} samples in the budget of {protocol.budget_s:g} s, expected at least {_FEWEST_TO_JUDGE}"
+    if count < FEWEST_TO_JUDGE:
+        return f"{count} samples in the budget of {protocol.budget_s:g} s, expected at least {FEWEST_TO_JUDGE}"
     ratio = iqr_ratio(samples_us)
     if ratio > protocol.noisy_iqr_ratio:
         return (
