@@ -31,10 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("path", metavar="FILE|DIR", help="what to write: a file, or for nnlqp a folder of its own")
     export.add_argument(
         "--format",
-        choices=("dataset", "nnlqp", "csv"),
+        choices=("dataset", "nnlqp", "csv", "schedules"),
         default="dataset",
         help="dataset: to train from and to import (conventionally *.jsonl.xz); nnlqp: ONNX files and gt.txt; "
-        "csv: a row a network (default: %(default)s)",
+        "csv: a row a network; schedules: the tuning records below --work-dir (default: %(default)s)",
+    )
+    export.add_argument(
+        "--work-dir",
+        type=Path,
+        metavar="DIR",
+        help="with --format schedules: where `narcost profile --schedules` wrote",
     )
     export.add_argument("--profile", metavar="ID", help="hardware profile (default: the only one that was measured)")
     export.add_argument("--families", metavar="FAMILY[,FAMILY]", help="only these families")
@@ -48,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
     """Do what the verb below says."""
     from tvm_narcost.database import open_database
 
+    if args.database_verb == "export" and (args.format == "schedules" or args.work_dir is not None):
+        print(_export_schedules(args))
+        return 0
     with open_database(args.database) as database:
         if args.database_verb == "stats":
             stats = database.stats()
@@ -94,6 +103,23 @@ def _export(database: "LatencyDatabase", args: argparse.Namespace) -> str:
             command += ["--families", args.families] if args.families else []
             count = write_dataset(records, path, provenance={"command": " ".join(command)})
     return f"wrote {count} networks of {profile_id} to {path}, {path.stat().st_size / 1e6:.2f} MB"
+
+
+def _export_schedules(args: argparse.Namespace) -> str:
+    from tvm_narcost import __version__
+    from tvm_narcost.hook.metaschedule.records import read_records, write_records
+
+    if args.format != "schedules" or args.work_dir is None or args.profile is None or args.families:
+        raise DatabaseError(
+            "export: --format schedules goes with --work-dir DIR and --profile ID, and with neither of them alone nor "
+            "with --families"
+        )
+    path = Path(args.path)
+    command = f"narcost database export {path.name} --format schedules --profile {args.profile} --work-dir DIR"
+    facts = {"profile": args.profile, "command": command, "narcost_version": __version__}
+    workloads, records = write_records(path, read_records(args.work_dir), facts)
+    size = path.stat().st_size / 1e6
+    return f"wrote {records} tuning records of {workloads} workloads of {args.profile} to {path}, {size:.2f} MB"
 
 
 def _export_nnlqp(records: "Iterable[LatencyRecord]", profile_id: str, path: Path) -> str:

@@ -1,8 +1,9 @@
-"""narcost train: from measured networks to an artifact that `narcost predict` uses."""
+"""narcost train: from measured networks to an artifact that `narcost predict` uses, from schedules to a ranker."""
 
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
 from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
 
@@ -14,6 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_measured_arguments(parser)
     add_out(parser)
     parser.add_argument(
+        "--schedules", type=Path, metavar="RECORDS",
+        help="no latency model: a ranker of schedules for MetaSchedule, from the tuning records below a folder or in a "
+        "file that `narcost database export --format schedules` wrote",
+    )  # fmt: skip
+    parser.add_argument(
         "--members", type=_positive, default=1, metavar="N", help="networks in the ensemble (default: %(default)s)"
     )
     parser.add_argument(
@@ -23,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train on what was measured, and write the artifact."""
+    if args.schedules is not None:
+        from tvm_narcost.cli.train_schedules import run_train_schedules
+
+        return run_train_schedules(args)
     import dataclasses
 
     from hardware_profiles import load_profile

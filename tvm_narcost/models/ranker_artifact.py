@@ -16,7 +16,7 @@ from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.artifact import read_document, read_weights, write_whole
 from tvm_narcost.models.narformer import NarFormerConfig
 from tvm_narcost.models.schedule_ranker import RANKER_CONFIG, ScheduleRanker
-from tvm_narcost.tokens import stores
+from tvm_narcost.tokens import store_tokens
 
 __all__ = ["RANKER_FORMAT_VERSION", "RankerFacts", "ranker_facts", "read_ranker", "write_ranker"]
 
@@ -73,8 +73,8 @@ def ranker_facts(
     return RankerFacts(
         format_version=RANKER_FORMAT_VERSION,
         kind=_KIND,
-        schema=stores.NAME,
-        schema_version=stores.VERSION,
+        schema=store_tokens.NAME,
+        schema_version=store_tokens.VERSION,
         profile=profile_id,
         config=asdict(config),
         dataset=dict(dataset or {}),
@@ -121,7 +121,7 @@ def read_ranker(folder: Path) -> tuple[ScheduleRanker, RankerFacts]:
 
 def _facts(path: Path, document: Mapping[str, Any]) -> RankerFacts:
     got = (document.get("format_version"), document.get("kind"), document.get("schema"), document.get("schema_version"))
-    expected = (RANKER_FORMAT_VERSION, _KIND, stores.NAME, stores.VERSION)
+    expected = (RANKER_FORMAT_VERSION, _KIND, store_tokens.NAME, store_tokens.VERSION)
     if got != expected:
         raise ArtifactError(
             f"artifact {path}: format version, kind, schema and its version {got}, expected {expected}; "
@@ -138,10 +138,10 @@ def _facts(path: Path, document: Mapping[str, Any]) -> RankerFacts:
 def _ranker(facts: RankerFacts, weights: Mapping[str, NDArray[Any]]) -> ScheduleRanker:
     """The network of an artifact; any of a handful of exceptions when its parts do not belong together."""
     config = NarFormerConfig(**{**facts.config, "fusion_queries": tuple(facts.config["fusion_queries"])})
-    if (config.token_width, config.static_width) != (stores.WIDTH, stores.CONTEXT_WIDTH):
+    if (config.token_width, config.static_width) != (store_tokens.WIDTH, store_tokens.CONTEXT_WIDTH):
         raise ValueError(
             f"tokens {config.token_width} and context {config.static_width} wide, "
-            f"expected {stores.WIDTH} and {stores.CONTEXT_WIDTH}"
+            f"expected {store_tokens.WIDTH} and {store_tokens.CONTEXT_WIDTH}"
         )
     # Sizes out of a corrupt file must not allocate what the file has no weights for.
     blocks = config.encoder_blocks + 3 * len(config.fusion_queries)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tvm_narcost.models.narformer import Block, FusionStage, NarFormerConfig
-from tvm_narcost.tokens.stores import CONTEXT_WIDTH, WIDTH, StoreTokens
+from tvm_narcost.tokens.store_tokens import CONTEXT_WIDTH, WIDTH, StoreTokens
 
 __all__ = ["RANKER_CONFIG", "ScheduleRanker", "new_ranker", "predict_log_us"]
 
 RANKER_CONFIG = NarFormerConfig(
     output="kernels", token_width=WIDTH, static_width=CONTEXT_WIDTH, model_width=64, heads=4, encoder_blocks=2,
-    feed_forward_ratio=2, dropout=0.1,
+    feed_forward_ratio=2, dropout=0.3,
 )  # fmt: skip
 
 _LONGEST_BATCH = 2048  # tokens of a batch with its padding

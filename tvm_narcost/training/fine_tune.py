@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from tvm_narcost.models.schedule_ranker import ScheduleRanker
-from tvm_narcost.tokens.stores import StoreTokens
+from tvm_narcost.tokens.store_tokens import StoreTokens
 from tvm_narcost.training.schedules import MeasuredSchedules, RankerSettings, ScheduleGroups, schedule_loss
 
 __all__ = ["FineTuneSettings", "MeasuredSoFar"]

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.narformer import NarFormerConfig
 from tvm_narcost.models.schedule_ranker import RANKER_CONFIG, ScheduleRanker
-from tvm_narcost.tokens.stores import StoreTokens
+from tvm_narcost.tokens.store_tokens import StoreTokens
 
 __all__ = [
     "MeasuredSchedules",
@@ -76,9 +76,9 @@ class RankerSettings:
         absolute_weight: of the error of each candidate's own time.
     """
 
-    epochs: int = 30
+    epochs: int = 12
     workloads: int = 8
-    candidates: int = 32
+    candidates: int = 12
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     averaging: float = 0.99

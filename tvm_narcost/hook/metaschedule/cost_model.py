@@ -23,7 +23,7 @@ from tvm_narcost.hook.metaschedule.records import latency_us, scheduled_function
 from tvm_narcost.models.folders import ranker_folder
 from tvm_narcost.models.ranker_artifact import ranker_facts, read_ranker, write_ranker
 from tvm_narcost.models.schedule_ranker import new_ranker, predict_log_us
-from tvm_narcost.tokens.stores import StoreTokens, encode_stores
+from tvm_narcost.tokens.store_tokens import StoreTokens, encode_stores
 from tvm_narcost.training.fine_tune import FineTuneSettings, MeasuredSoFar
 
 __all__ = ["NarFormerCostModel"]

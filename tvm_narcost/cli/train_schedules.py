@@ -1,0 +1,57 @@
+"""narcost train --schedules: from tuning records to the ranker that MetaSchedule's cost model starts from."""
+
+import argparse
+import shlex
+import sys
+
+from tvm_narcost.errors import TrainingError
+
+__all__ = ["run_train_schedules"]
+
+
+def run_train_schedules(args: argparse.Namespace) -> int:
+    """Replay the records, train, and write the ranker."""
+    import dataclasses
+
+    from tqdm import tqdm
+
+    from hardware_profiles import load_profile
+    from tvm_narcost.hook.metaschedule.records import read_records, replay_records
+    from tvm_narcost.models.folders import own_ranker_folder
+    from tvm_narcost.models.ranker_artifact import write_ranker
+    from tvm_narcost.training.fit_schedules import fit_ranker
+    from tvm_narcost.training.schedules import RankerSettings
+
+    named = [f"--{name}" for name in ("database", "dataset") if getattr(args, name) is not None]
+    if args.members != 1:
+        named.append("--members")
+    if named:
+        raise TrainingError(
+            f"--schedules: got {', '.join(named)} beside it, expected --profile, --out and --epochs alone"
+        )
+    profile = load_profile(args.profile)
+    folder = args.out or own_ranker_folder(profile.id)
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    with tqdm(unit="candidate", file=sys.stderr, dynamic_ncols=True) as bar:
+        measured = replay_records(
+            read_records(args.schedules), profile, progress=lambda name, records: bar.update(records)
+        )
+    settings = RankerSettings()
+    if args.epochs is not None:
+        settings = dataclasses.replace(settings, epochs=args.epochs)
+    ranker, facts = fit_ranker(
+        measured,
+        profile.id,
+        settings=settings,
+        command=shlex.join(["narcost", *sys.argv[1:]]),
+        progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
+    )
+    write_ranker(folder, ranker, facts)
+    metrics = facts.metrics
+    print(
+        f"trained on {len(measured)} candidates of {facts.dataset['workloads']} workloads, into {folder}\n"
+        f"on workloads held out: {100 * metrics['workloads_held_out_pairwise_accuracy']:.1f} % of the pairs in order, "
+        f"the first choice {metrics['workloads_held_out_speedup_over_random']:.2f} times as fast as a random one"
+    )
+    return 0
