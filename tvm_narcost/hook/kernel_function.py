@@ -22,29 +22,33 @@ class KernelFunction:
         name: after what it calls; functions of one name are told apart by who adds them.
         function: private; it returns one tensor, or a tuple of them.
         arguments: variables and constants of ``main``, one a parameter.
-        results: for each variable of ``main`` that is to be bound, which of the returned tensors it is, or are the
-            fields of it where it is a tuple.
+        results: for each variable of ``main`` that is to be bound, which of the returned tensors it is; several where
+            it is a tuple of them.
     """
 
     name: str
     function: relax.Function
     arguments: tuple[Any, ...]
-    results: tuple[tuple[relax.Var, int | tuple[int, ...]], ...]
+    results: tuple[tuple[relax.Var, tuple[int, ...]], ...]
 
     def bind(self, callee: tvm.ir.GlobalVar) -> list[relax.Binding]:
         """The bindings of ``main`` that call the function and take its results apart."""
-        call = tvm.ir.Call(callee, list(self.arguments))
-        if not isinstance(self.function.ret_ty, relax.TupleType):
-            return [relax.VarBinding(self.results[0][0], call)]
-        whole = relax.DataflowVar("results", self.function.ret_ty)
-        bindings = [relax.VarBinding(whole, call)]
-        for variable, place in self.results:
-            if isinstance(place, int):
-                bindings.append(relax.VarBinding(variable, relax.TupleGetItem(whole, place)))
+        whole, bindings = relax.DataflowVar("results", self.function.ret_ty), []
+        single = not isinstance(whole.ty, relax.TupleType)
+        if single and not isinstance(self.results[0][0].ty, relax.TupleType):
+            whole = self.results[0][0]
+        bindings.append(relax.VarBinding(whole, tvm.ir.Call(callee, list(self.arguments))))
+        for variable, places in self.results:
+            if variable.same_as(whole):
                 continue
-            fields = [relax.DataflowVar(f"{variable.name}_{number}", whole.ty.fields[number]) for number in place]
-            for field, number in zip(fields, place, strict=True):
-                bindings.append(relax.VarBinding(field, relax.TupleGetItem(whole, number)))
+            if not isinstance(variable.ty, relax.TupleType):
+                bindings.append(relax.VarBinding(variable, whole if single else relax.TupleGetItem(whole, places[0])))
+                continue
+            fields = [
+                relax.DataflowVar(f"{variable.name}_{place}", kind) for place, kind in enumerate(variable.ty.fields)
+            ]
+            for field, place in zip(fields, places, strict=True):
+                bindings.append(relax.VarBinding(field, whole if single else relax.TupleGetItem(whole, place)))
             bindings.append(relax.VarBinding(variable, relax.Tuple(fields)))
         return bindings
 
@@ -64,30 +68,37 @@ def build_function(bindings: Sequence[relax.Binding], results: Sequence[relax.Va
             if operand not in inside and operand not in values:
                 values[operand] = relax.Var(f"p{len(arguments)}", operand.ty)
                 arguments.append(operand)
-    returned: list[relax.Var] = []
-    places: list[tuple[relax.Var, int | tuple[int, ...]]] = []
+    parameters = list(values.values())
+    slots_of = {variable: _slots(variable, bindings) for variable in results}
+    slots = list(dict.fromkeys(slot for found in slots_of.values() for slot in found))  # one that is read twice once
     inner: list[relax.Binding] = []
     for binding in bindings:
-        variable, value = binding.var, _with_operands(binding.value, values)
-        if variable in results and not isinstance(variable.ty, relax.TupleType):
-            places.append((variable, len(returned)))
-            values[variable] = relax.Var(variable.name, variable.ty)
-            returned.append(values[variable])
-        else:
-            values[variable] = relax.DataflowVar(variable.name, variable.ty)
+        variable = binding.var
+        kind = relax.Var if (variable, None) in slots else relax.DataflowVar
+        value = _with_operands(binding.value, values)
+        values[variable] = kind(variable.name, variable.ty)
         inner.append(relax.VarBinding(values[variable], value))
-        if variable in results and isinstance(variable.ty, relax.TupleType):
-            fields = [relax.Var(f"{variable.name}_{place}", kind) for place, kind in enumerate(variable.ty.fields)]
-            places.append((variable, tuple(range(len(returned), len(returned) + len(fields)))))
-            for place, field in enumerate(fields):
-                inner.append(relax.VarBinding(field, relax.TupleGetItem(values[variable], place)))
-            returned += fields
+    returned: list[relax.Var] = []
+    for variable, field in slots:
+        if field is None:
+            returned.append(values[variable])
+            continue
+        returned.append(relax.Var(f"{variable.name}_{field}", variable.ty.fields[field]))
+        inner.append(relax.VarBinding(returned[-1], relax.TupleGetItem(values[variable], field)))
     single = len(returned) == 1
     body = relax.SeqExpr([relax.DataflowBlock(inner)], returned[0] if single else relax.Tuple(returned))
-    kind = returned[0].ty if single else relax.TupleType([field.ty for field in returned])
-    parameters = [values[argument] for argument in arguments]
-    function = relax.Function(parameters, body, kind, True, tvm.ir.make_node("ir.DictAttrs", Primitive=True))
-    return KernelFunction(_name(bindings), function, tuple(arguments), tuple(places))
+    returns = returned[0].ty if single else relax.TupleType([result.ty for result in returned])
+    function = relax.Function(parameters, body, returns, True, tvm.ir.make_node("ir.DictAttrs", Primitive=True))
+    places = tuple((variable, tuple(map(slots.index, found))) for variable, found in slots_of.items())
+    return KernelFunction(_name(bindings), function, tuple(arguments), places)
+
+
+def _slots(variable: relax.Var, bindings: Sequence[relax.Binding]) -> list[tuple[relax.Var, int | None]]:
+    """The tensors that a result is made of: itself, the field of a tuple that it is, or the fields that it has."""
+    value = next(binding.value for binding in bindings if binding.var.same_as(variable))
+    if isinstance(variable.ty, relax.TupleType):
+        return [(variable, field) for field in range(len(variable.ty.fields))]
+    return [(value.tuple_value, int(value.index))] if isinstance(value, relax.TupleGetItem) else [(variable, None)]
 
 
 def _with_operands(value: Any, values: dict[Any, Any]) -> Any:
