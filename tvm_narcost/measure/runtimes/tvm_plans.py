@@ -17,7 +17,7 @@ from tvm_narcost.hook.grouping import group
 from tvm_narcost.hook.lower import finish
 from tvm_narcost.hook.prepare import PreparedModule, prepare
 from tvm_narcost.hook.schedules import schedule
-from tvm_narcost.hook.variant import Variant
+from tvm_narcost.hook.variant import variant_of
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.interleaved import take_interleaved
@@ -50,11 +50,8 @@ class PlannedPrograms:
 
 
 def prepare_module(module: tvm.IRModule, profile: HardwareProfile, name: str) -> PreparedModule:
-    """A module as the profile's options have it: ``layout`` and ``rewrites``, a comma between two of these."""
-    options = dict(profile.runtime.options)
-    named = options.get("rewrites", "")
-    variant = Variant(options.get("layout", "NCHW"), tuple(named.split(",")) if named else ())
-    return prepare(module, profile, variant=variant, name=name)
+    """A module in the variant that the profile's options name."""
+    return prepare(module, profile, variant=variant_of(profile), name=name)
 
 
 def plans_of(prepared: PreparedModule, count: int) -> list[FusionPlan]:
