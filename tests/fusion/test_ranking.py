@@ -11,8 +11,9 @@ from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tests.fusion.networks import PATTERN_OF, network
+from tvm_narcost.fusion.choice import ChoiceRule
 from tvm_narcost.fusion.explain import explain
-from tvm_narcost.fusion.ranking import Baselines, ChoiceRule, RankedPlan, rank
+from tvm_narcost.fusion.ranking import Baselines, RankedPlan, rank
 from tvm_narcost.fusion.search import SearchSettings
 from tvm_narcost.models.constant import ConstantModel
 from tvm_narcost.predictor import Prediction

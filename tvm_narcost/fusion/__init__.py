@@ -15,5 +15,6 @@ patterns         how TVM lets an operator be fused            legality    what c
 default_plan     what TVM itself would fuse                   moves       from one legal plan to the next
 candidates       plans by rules, and random ones              search      the neighbours of the best, by a cost model
 oracle           a cost model, asked about many plans         ranking     the fastest first, and which is chosen
+choice           when a plan is surely faster than TVM's      regions     where two plans differ
 explain          what a plan does otherwise than TVM's
 """

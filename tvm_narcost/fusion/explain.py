@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from relay_frontend.graph import OpGraph
 from tvm_narcost.fusion.ranking import RankedPlan
+from tvm_narcost.fusion.regions import Members, changed_regions
 
 __all__ = ["Change", "Explanation", "explain"]
 
@@ -63,38 +64,15 @@ def explain(default: RankedPlan, plan: RankedPlan) -> Explanation:
     kept = set(before) & set(after)
     changes = [
         Change(
-            cut=_edges(graph, old, new),
-            joined=_edges(graph, new, old),
-            before_ms=sum(before_ms[members] for members in old),
-            after_ms=sum(after_ms[members] for members in new),
+            cut=_edges(graph, region.before, region.after),
+            joined=_edges(graph, region.after, region.before),
+            before_ms=sum(before_ms[members] for members in region.before),
+            after_ms=sum(after_ms[members] for members in region.after),
         )
-        for old, new in _regions([members for members in before if members not in kept],
-                                 [members for members in after if members not in kept])
-    ]  # fmt: skip
+        for region in changed_regions(before, after)
+    ]
     changes.sort(key=lambda change: -change.saved_ms)
     return Explanation(tuple(changes), sum(before_ms[members] - after_ms[members] for members in kept))
-
-
-Members = tuple[int, ...]
-
-
-def _regions(before: Sequence[Members], after: Sequence[Members]) -> list[tuple[list[Members], list[Members]]]:
-    """Kernels of both plans that share operators, as small sets of operators as there are."""
-    region_of: dict[int, int] = {}
-    inside: dict[int, set[int]] = {}
-    for members in (*before, *after):
-        touched = {region_of[index] for index in members if index in region_of}
-        region = min(touched, default=members[0])
-        merged = set(members).union(*(inside.pop(other) for other in touched))
-        inside[region] = merged
-        region_of |= dict.fromkeys(merged, region)
-    return [
-        (
-            [members for members in before if region_of[members[0]] == region],
-            [members for members in after if region_of[members[0]] == region],
-        )
-        for region in sorted(inside)
-    ]
 
 
 def _edges(graph: OpGraph, together: Sequence[Members], apart: Sequence[Members]) -> Edges:

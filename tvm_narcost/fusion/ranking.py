@@ -1,13 +1,11 @@
 """The plans of a graph in the order of their predicted latency, and the one that is chosen over TVM's own.
 
-Differences between plans are small, and the best of some hundred predictions is one that errs to its favour. So a plan
-is chosen only when it is predicted to be better by more than a margin, when the members of the model agree on that,
-and when it has no kernel unlike those in training that the default has not.
+A plan is chosen only when it is predicted to be better by more than a margin, when the members of the model agree on
+that, and when it has no kernel unlike those in training that the default has not: see choice.py.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log1p
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -16,29 +14,18 @@ from numpy.typing import NDArray
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
+from tvm_narcost.fusion.choice import ChoiceRule, assemble, choose, sure_gains
 from tvm_narcost.fusion.legality import FusionSpace
 from tvm_narcost.fusion.oracle import PlanOracle
 from tvm_narcost.fusion.patterns import Pattern
 from tvm_narcost.fusion.search import SearchSettings, search_plans
-from tvm_narcost.predictor import LatencyModel, Prediction
+from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder
 
-__all__ = ["Baselines", "ChoiceRule", "MemberModel", "RankedPlan", "rank"]
+__all__ = ["Baselines", "MemberModel", "RankedPlan", "rank"]
 
 _FINALISTS = 16  # plans on which the members are asked one by one
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceRule:
-    """When a plan is chosen over the default.
-
-    Attributes:
-        margin: least predicted gain, as a share of the chosen plan's latency.
-        doubt: how many standard deviations of the members' gains are taken off the gain before.
-    """
-
-    margin: float = 0.02
-    doubt: float = 1.0
+_ASSEMBLED = 2  # plans whose changes are judged one by one
 
 
 @dataclass(frozen=True)
@@ -119,11 +106,11 @@ def rank(
     encoder = PlanEncoder(graph, profile)
     oracle = PlanOracle(graph, model, profile, encoder)
     plans = search_plans(space, oracle, settings)
+    chooser = _Chooser(space, plans[0], model, oracle, encoder, rule or ChoiceRule())  # the first is the default
+    chosen = chooser.choose(plans)
+    plans = list({plan.kernels: plan for plan in (*plans, chosen)}.values())
     predictions = oracle.predict(plans)
-    default = 0  # search_plans begins with it
-    order = sorted(range(len(plans)), key=lambda place: (predictions[place].latency_ms, place != default, place))
-    finalists = [place for place in order if _is_eligible(plans, predictions, place, default)][:_FINALISTS]
-    chosen = _choose(plans, predictions, finalists, default, encoder, model, rule or ChoiceRule())
+    order = sorted(range(len(plans)), key=lambda place: (predictions[place].latency_ms, place))
     shown = baselines or Baselines()
     kernel_sums, flops = _baselines(graph, plans, profile, encoder, shown)
     return tuple(
@@ -133,43 +120,66 @@ def rank(
             kernels_ms=predictions[place].kernels_ms,
             kernel_sum_ms=kernel_sums[place],
             flops_ms=flops,
-            default=place == default,
-            chosen=place == chosen,
+            default=place == 0,
+            chosen=plans[place].kernels == chosen.kernels,
         )
         for place in order
     )
 
 
-def _is_eligible(plans: Sequence[FusionPlan], predictions: Sequence[Prediction], place: int, default: int) -> bool:
-    """Whether a plan is faster than the default, and has no kernel that the model knows nothing of."""
-    known = set(plans[default].kernels)
-    far = predictions[place].kernels_out_of_distribution
-    is_far = any(strange and members not in known for members, strange in zip(plans[place].kernels, far, strict=False))
-    return predictions[place].latency_ms < predictions[default].latency_ms and not is_far
+class _Chooser:
+    """Chooses among plans; the members of the model are asked about those that are predicted to be fast."""
 
+    def __init__(
+        self,
+        space: FusionSpace,
+        default: FusionPlan,
+        model: LatencyModel,
+        oracle: PlanOracle,
+        encoder: PlanEncoder,
+        rule: ChoiceRule,
+    ) -> None:
+        self._space = space
+        self._default = default
+        self._model = model
+        self._oracle = oracle
+        self._encoder = encoder
+        self._rule = rule
 
-def _choose(
-    plans: Sequence[FusionPlan],
-    predictions: Sequence[Prediction],
-    finalists: Sequence[int],
-    default: int,
-    encoder: PlanEncoder,
-    model: LatencyModel,
-    rule: ChoiceRule,
-) -> int:
-    """The finalist of the largest gain that can be counted on, if that is more than the margin; else the default."""
-    if not finalists:
-        return default
-    compared = [default, *finalists]
-    if isinstance(model, MemberModel):
-        latency_ms = model.member_latency_ms([encoder.encode(plans[place]) for place in compared])
-    else:
-        latency_ms = np.array([[predictions[place].latency_ms for place in compared]])
-    gains = np.log(latency_ms[:, :1] / latency_ms[:, 1:])  # [members, finalists]
-    spread = gains.std(axis=0, ddof=1) if len(gains) > 1 else np.zeros(len(finalists))
-    sure = gains.mean(axis=0) - rule.doubt * spread
-    best = int(np.argmax(sure))
-    return finalists[best] if sure[best] > log1p(rule.margin) else default
+    def choose(self, plans: Sequence[FusionPlan]) -> FusionPlan:
+        """One of the plans, or one put together of what they do otherwise than the default."""
+        predictions = self._oracle.predict(plans)
+        order = sorted(range(len(plans)), key=lambda place: (predictions[place].latency_ms, place))
+        faster = [plans[place] for place in order if predictions[place].latency_ms < predictions[0].latency_ms]
+        finalists = faster[:_FINALISTS]
+        for plan in faster[:_ASSEMBLED]:
+            assembled = assemble(self._space, self._default, plan, self._gains)
+            finalists += [assembled] if assembled is not None else []
+        eligible = [plan for plan, is_far in zip(finalists, self._are_far(finalists), strict=True) if not is_far]
+        compared = [self._default, *eligible]
+        return compared[choose(self._members_ms(compared), 0, self._rule)]
+
+    def _gains(self, plans: Sequence[FusionPlan]) -> list[float]:
+        """Sure gains over the default; minus infinity for plans with kernels unlike those in training."""
+        sure = sure_gains(self._members_ms([self._default, *plans]), 0, self._rule)[1:]
+        return np.where(self._are_far(plans), -np.inf, sure).tolist() if plans else []
+
+    def _are_far(self, plans: Sequence[FusionPlan]) -> list[bool]:
+        """Whether plans have kernels of which the model knows nothing, and which the default has not."""
+        known = set(self._default.kernels)
+        return [
+            any(is_far and members not in known for members, is_far in zip(plan.kernels, found, strict=False))
+            for plan, found in (
+                (plan, prediction.kernels_out_of_distribution)
+                for plan, prediction in zip(plans, self._oracle.predict(plans), strict=True)
+            )
+        ]
+
+    def _members_ms(self, plans: Sequence[FusionPlan]) -> NDArray[np.float64]:
+        """By each member of the model, [members, plans]."""
+        if isinstance(self._model, MemberModel):
+            return self._model.member_latency_ms([self._encoder.encode(plan) for plan in plans])
+        return np.array([[prediction.latency_ms for prediction in self._oracle.predict(plans)]])
 
 
 def _baselines(
