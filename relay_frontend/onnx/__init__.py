@@ -1,7 +1,10 @@
 """The ONNX reader: a model file, or a ModelProto in memory, to an OpGraph.
 
 - model_file: bytes on disk to a ModelProto
-- reader: the walk over the nodes
+- wire: a file's bytes without its weights
+- reader: a ModelProto to an OpGraph
+- graph_walk: node after node
+- known_values: types, constants, and where each value comes from
 - source: protos as plain Python values
 - arrange: topological order, cycles, dangling values
 - inputs: which inputs are weights, and a number for every dimension of the others
