@@ -102,6 +102,21 @@ def test_kernels_unlike_those_in_training_are_not_chosen() -> None:
     assert all({3, 4} - set(members) for members in chosen.plan.kernels)
 
 
+def test_a_plan_behind_many_that_are_not_trusted_is_chosen_all_the_same() -> None:
+    """More than a handful of plans have a kernel that is far, and all of these are predicted to be faster."""
+    chain = network(
+        ("MaxPool",), *(("Relu", place) for place in range(5)), ("Transpose", 5), ("Sigmoid", 6), ("Softmax", 7)
+    )
+    patterns = [PATTERN_OF[node.op] for node in chain.nodes]
+    plans = rank(chain, patterns, Together(3.0, far=True), PROFILE, rule=ChoiceRule(margin=0.001))
+    is_far = [any({7, 8} <= {*members} for members in plan.plan.kernels) for plan in plans]
+    assert sum(is_far) > 16
+    assert is_far == sorted(is_far, reverse=True)
+    chosen, default = the_chosen(plans), next(plan for plan in plans if plan.default)
+    assert chosen.plan.kernels == (tuple(range(8)), (8,))
+    assert chosen.predicted_ms < default.predicted_ms
+
+
 def test_nothing_is_better_than_the_default_where_all_are_alike() -> None:
     plans = ranked(ConstantModel(1.0))  # type: ignore[arg-type]  # any LatencyModel
     assert plans[0].default

@@ -151,18 +151,20 @@ class _Chooser:
         predictions = self._oracle.predict(plans)
         order = sorted(range(len(plans)), key=lambda place: (predictions[place].latency_ms, place))
         faster = [plans[place] for place in order if predictions[place].latency_ms < predictions[0].latency_ms]
-        finalists = faster[:_FINALISTS]
+        finalists = self._eligible(faster)[:_FINALISTS]
         for plan in faster[:_ASSEMBLED]:
             assembled = assemble(self._space, self._default, plan, self._gains)
-            finalists += [assembled] if assembled is not None else []
-        eligible = [plan for plan, is_far in zip(finalists, self._are_far(finalists), strict=True) if not is_far]
-        compared = [self._default, *eligible]
+            finalists += self._eligible([assembled]) if assembled is not None else []
+        compared = [self._default, *finalists]
         return compared[choose(self._members_ms(compared), 0, self._rule)]
 
     def _gains(self, plans: Sequence[FusionPlan]) -> list[float]:
         """Sure gains over the default; minus infinity for plans with kernels unlike those in training."""
         sure = sure_gains(self._members_ms([self._default, *plans]), 0, self._rule)[1:]
         return np.where(self._are_far(plans), -np.inf, sure).tolist() if plans else []
+
+    def _eligible(self, plans: Sequence[FusionPlan]) -> list[FusionPlan]:
+        return [plan for plan, is_far in zip(plans, self._are_far(plans), strict=True) if not is_far]
 
     def _are_far(self, plans: Sequence[FusionPlan]) -> list[bool]:
         """Whether plans have kernels of which the model knows nothing, and which the default has not."""
