@@ -13,6 +13,7 @@ __all__ = ["take_interleaved"]
 
 _VISIT_NS = 1_000_000  # a program that is shorter is run several times a visit ...
 _MOST_A_VISIT = 5  # ... but no more often than this
+_LEAST_CORE_SHARE = 0.8  # what others take meets all programs alike, and the median of many rounds little
 _COLD_NS = 4_000_000  # a program that is shorter has a run first that is not counted
 
 
@@ -29,7 +30,7 @@ def take_interleaved(
     A visit to a short program begins with a run that is not counted: the program before it left other data and code
     in the caches. Rounds end when all have ``min_samples`` whose IQR/median is below ``stable_iqr_ratio``; a program
     takes no part in further ones once it has ``max_samples``, or three and has spent ``budget_s``. Verdicts are as in
-    :func:`tvm_narcost.measure.protocol.take_samples`.
+    :func:`tvm_narcost.measure.protocol.take_samples`, but that others may take a fifth of the core.
 
     Args:
         runs: one run of each program.
@@ -59,7 +60,10 @@ def take_interleaved(
             break
         order = [place for place in order if not _is_done(len(samples_us[place]), spent_ns[place], protocol)]
     core_share = (cpu_clock() - cpu_started) / max(clock() - started, 1)
-    return [judged(own, beside, core_share, protocol) for own, beside in zip(samples_us, reference_us, strict=True)]
+    return [
+        judged(own, beside, core_share, protocol, _LEAST_CORE_SHARE)
+        for own, beside in zip(samples_us, reference_us, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

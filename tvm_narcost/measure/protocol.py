@@ -100,14 +100,20 @@ def take_samples(
 
 
 def judged(
-    samples_us: Sequence[float], reference_us: Sequence[float], core_share: float, protocol: MeasurementProtocol
+    samples_us: Sequence[float],
+    reference_us: Sequence[float],
+    core_share: float,
+    protocol: MeasurementProtocol,
+    least_core_share: float = _LEAST_CORE_SHARE,
 ) -> Samples:
     """Samples with their verdict; ``core_share`` is the part of one core that this process had meanwhile."""
-    reason = _why_noisy(samples_us, core_share, protocol)
+    reason = _why_noisy(samples_us, core_share, protocol, least_core_share)
     return Samples(tuple(samples_us), tuple(reference_us), "noisy" if reason else "stable", reason)
 
 
-def _why_noisy(samples_us: Sequence[float], core_share: float, protocol: MeasurementProtocol) -> str:
+def _why_noisy(
+    samples_us: Sequence[float], core_share: float, protocol: MeasurementProtocol, least_core_share: float
+) -> str:
     """Empty when the samples can be trusted."""
     count = len(samples_us)
     if count < FEWEST_TO_JUDGE:
@@ -118,6 +124,6 @@ def _why_noisy(samples_us: Sequence[float], core_share: float, protocol: Measure
             f"IQR/median is {ratio:.0%} over {count} samples with median {median(samples_us):.0f} us, "
             f"expected at most {protocol.noisy_iqr_ratio:.0%}"
         )
-    if core_share < _LEAST_CORE_SHARE:
+    if core_share < least_core_share:
         return f"the process had {core_share:.0%} of a core, expected all of it: other work runs on the same core"
     return ""
