@@ -73,6 +73,16 @@ def test_normalisation_becomes_the_bias_of_its_convolution() -> None:
     assert found.name == "conv2d_add_relu.1x3x8x8.4x3x3x3.1x4x1x1.1x4x6x6"
 
 
+def test_weights_that_are_listed_as_inputs_are_no_inputs() -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
+    model = network(nodes, (1, 3, 8, 8), ("w", (4, 3, 3, 3)))
+    weight = helper.make_tensor_value_info("w", TensorProto.FLOAT, (4, 3, 3, 3))
+    given = model.graph.input[0]
+    del model.graph.input[:]
+    model.graph.input.extend([weight, given])
+    assert [one.kind for one in workloads_of(model, PROFILE)] == ["conv"]
+
+
 def test_a_network_gives_the_same_kernels_every_time() -> None:
     source = NetworkSource("mlp_mixer", 0)
     first, again = network_workloads(source, PROFILE), network_workloads(source, PROFILE)

@@ -273,6 +273,11 @@ def _deployed(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
+    # Old models list weights as inputs too, in any order; TVM takes the first of all inputs for the network's own.
+    weights = {item.name for item in graph.initializer}
+    own = [value for value in graph.input if value.name not in weights]
+    del graph.input[:]
+    graph.input.extend(own)
     for output in graph.output:
         if output.name in renamed:
             graph.node.append(helper.make_node("Relu", [renamed[output.name]], [output.name]))
