@@ -56,6 +56,13 @@ def test_a_convolution_with_channels_last_has_the_same_window_and_product() -> N
     assert of_last(last.done(), "inner") == {"inner": 32}
 
 
+def test_a_change_of_layout_is_described_by_its_types_as_they_are() -> None:
+    plain, last = Sketch((1, 8, 10, 16)), Sketch((1, 8, 10, 16))
+    plain.node("ReorderOutput", plain.input(), shape=(1, 8, 10, 16), channels=16)
+    last.node("ReorderOutput", last.input(), shape=(1, 8, 10, 16), channels=16, channels_last=1)
+    assert of_last(last.done(), *EXTENTS) == of_last(plain.done(), *EXTENTS)
+
+
 def test_a_grouped_convolution_is_as_many_products_as_groups() -> None:
     sketch = Sketch((1, 32, 5, 5))
     sketch.conv(sketch.input(), 64, 3, group=4)

@@ -37,7 +37,8 @@ def node_extents(
     out = outputs[0].shape if outputs else ()
     first = inputs[0].shape if inputs else ()
     nest = _loop_nest(op, attribute_map, inputs, outputs)  # of memory as it lies there
-    if attribute_map.get("channels_last") == 1:
+    # A change of layout says by this attribute what it changes, not how its own types are to be read.
+    if attribute_map.get("channels_last") == 1 and operator_category(op) != "layout":
         first, out = _channels_first(first), _channels_first(out)
     window = _window(attribute_map, first, out)
     product = _product(op, attribute_map, (first, *(kind.shape for kind in inputs[1:])), out)
