@@ -54,7 +54,9 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS), help="default: %(default)s")
     parser.add_argument("--kernels", default=",".join(one.short for one in HELD_OUT), help="default: all")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="default: %(default)s")
-    parser.add_argument("--trials", type=int, default=POINTS[-1], metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--trials", type=int, default=POINTS[-1], metavar="N", help="0 judges predictions alone (default: %(default)s)"
+    )
     parser.add_argument("--weights", type=Path, metavar="DIR", help="narcost's, in place of the profile's own")
     parser.add_argument("--scratch", type=Path, default=Path("build/tuning.jsonl"), metavar="FILE")
     parser.add_argument("--real-time", action="store_true", help="time at real-time priority, see MeasureSettings")
@@ -273,7 +275,12 @@ def pairwise_accuracy(predicted: Sequence[float], truth: Sequence[float], margin
 
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Geometric means over the kernels that each model has tuned with each seed, and narcost beside XGBModel."""
-    runs = [row for row in rows if row["model"] != "fixed"]
+    longest: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["kernel"], row["model"], row["seed"])
+        if row["model"] != "fixed" and row["trials"] >= longest.get(key, row)["trials"]:
+            longest[key] = row
+    runs = list(longest.values())
     kernels = sorted({row["kernel"] for row in runs})
     summary: dict[str, Any] = {"kernels": kernels, "models": {}, "comparisons": {}}
     for model in MODELS:

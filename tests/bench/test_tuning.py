@@ -41,6 +41,7 @@ def test_models_are_compared_on_the_kernels_and_seeds_that_both_have() -> None:
     fast, slow = [8.0] * 32, [16.0] * 127 + [4.0]
     rows = [
         {"model": "fixed", "kernel": "a", "seed": 1000},
+        row("narcost", "a", 0, [], (10.0, 30.0)),
         row("narcost", "a", 0, fast, (10.0, 30.0)),
         row("narcost", "b", 0, fast, (10.0, 10.0)),
         row("narcost", "a", 1, [2.0] * 32, (10.0, 30.0)),
