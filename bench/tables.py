@@ -123,10 +123,12 @@ def _rank_speed() -> str:
     """Seconds to rank the fusion plans of a network."""
     rows = [
         [row["network"], *(f"{row[name]:,}" for name in ("operators", "candidates")), f"{row['mean_kernels']:.0f}",
-         f"{row['median_s']:.2f}", f"{row['slowest_s']:.2f}"]
+         *(f"{row[name]:.2f}" for name in ("median_s", "median_cpu_s", "slowest_cpu_s"))]
         for row in _read("rank_speed")["networks"]
     ]  # fmt: skip
-    return _markdown(["network", "operators", "plans", "kernels of a plan", "median s", "slowest s"], rows)
+    return _markdown(
+        ["network", "operators", "plans", "kernels of a plan", "median s", "median CPU s", "slowest CPU s"], rows
+    )
 
 
 def _flops_counter() -> str:
