@@ -8,7 +8,7 @@ own seeds, among them the two of apache/tvm issues 20342 and 20401 as CPU cases.
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import geometric_mean, mean, median, stdev
@@ -19,35 +19,28 @@ from numpy.typing import NDArray
 
 from bench.facts import write_result
 from bench.fusion_cases import write_issue_models
+from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, Choose, fastest
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.database import LatencyRecord, NetworkRecord, open_database
 from tvm_narcost.database.dataset import read_dataset
 from tvm_narcost.measure.sources import FileSource, Source, ZooSource
 from tvm_narcost.measure.worker import runtime_engine
 from tvm_narcost.measure.worker_handle import PlansWanted, WorkerFailedError, WorkerHandle
-from tvm_narcost.tokens.facts import kernel_facts
-from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
-from tvm_narcost.training.evaluate import fit_kernel_sum_to, kernel_sum_us
 from tvm_narcost.training.examples import Example, encode_records, measured_latency_us
-from tvm_narcost.training.loop import settings_for
 from tvm_narcost.zoo import MICRO_FAMILIES
 
-__all__ = ["HELD_OUT_FAMILIES", "PREDICTORS", "Judged", "held_out_sources", "judge_network", "main", "summarise"]
+__all__ = ["HELD_OUT_FAMILIES", "Judged", "held_out_sources", "judge_network", "main", "summarise"]
 
 HELD_OUT_FAMILIES: dict[str, tuple[int, ...]] = {
     "shufflenet": (204, 208), "vit": (204, 208), "bert": (203, 204), "squeezenet": (202, 207), "convnext": (202, 209),
 }  # fmt: skip
 """Families of which no member is trained on, with the seeds that are measured."""
 
-HELD_OUT_MICRO_SEEDS = (0, 1, 2)
+HELD_OUT_MICRO_SEEDS = (0, 1)
 """Of every micro-graph family; other seeds are trained on."""
 
 _PLANS = 14
-_DEFAULT_PLANNER = "tvm"
 _LIMIT_S = 900.0
-
-Predict = Callable[[Sequence[Example], Sequence[Example], int], list[float]]
-"""Fits to the first, predicts microseconds of the second, with a seed."""
 
 
 def main() -> None:
@@ -106,49 +99,6 @@ def measure(sources: Sequence[Source], profile: HardwareProfile, url: str, *, pa
                     )
 
 
-# ---- predictors
-
-
-def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
-    ensemble = train_ensemble(train, settings_for(train), (seed,))
-    return [float(times_us.sum()) for times_us in ensemble_us(ensemble, test)]
-
-
-def _kernel_sum(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
-    return [float(times_us.sum()) for times_us in kernel_sum_us(fit_kernel_sum_to(train, seed), test)]
-
-
-def _flops_bytes(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
-    """A line in logarithms over FLOPs, which no plan changes, and bytes that cross the borders of kernels."""
-    logs = np.log([example.latency_us for example in train])
-    line = np.linalg.lstsq(_counts(train), logs, rcond=None)[0]
-    predicted: list[float] = np.exp(_counts(test) @ line).tolist()
-    return predicted
-
-
-def _counts(examples: Sequence[Example]) -> NDArray[np.float64]:
-    facts = [kernel_facts(example.plan) for example in examples]
-    moved = ("input_bytes", "parameter_bytes", "output_bytes")
-    rows = [
-        (1.0, np.log(max(found.column("flops").sum(), 1.0)), np.log(sum(found.column(name).sum() for name in moved)))
-        for found in facts
-    ]
-    return np.array(rows)
-
-
-def _tvm_default(train: Sequence[Example], test: Sequence[Example], seed: int) -> list[float]:
-    """Prefers what TVM does anyway."""
-    return [1.0 if example.plan.planner == _DEFAULT_PLANNER else 2.0 for example in test]
-
-
-PREDICTORS: dict[str, Predict] = {
-    "narcost": _narcost,
-    "kernel_sum": _kernel_sum,
-    "flops_bytes": _flops_bytes,
-    "tvm_default": _tvm_default,
-}
-
-
 # ---- judging
 
 
@@ -176,16 +126,23 @@ class Judged:
     default_error: float
 
 
-def judge_network(network: str, family: str, predicted_us: Sequence[float], measured_us: Sequence[float]) -> Judged:
-    """Let a predictor choose; the first plan is TVM's default, which wins ties."""
+def judge_network(
+    network: str,
+    family: str,
+    predicted_us: NDArray[np.float64],
+    measured_us: Sequence[float],
+    choose_by: Choose = fastest,
+) -> Judged:
+    """Let a predictor choose; ``predicted_us`` is [members, plans], the first plan TVM's default, which wins ties."""
     from scipy.stats import kendalltau
 
-    chosen = measured_us[int(np.argmin(predicted_us))]
-    tau = float(np.nan_to_num(kendalltau(predicted_us, measured_us).statistic)) if len(measured_us) > 1 else 0.0
+    chosen = measured_us[choose_by(predicted_us)]
+    mean_us = np.exp(np.log(predicted_us).mean(axis=0))
+    tau = float(np.nan_to_num(kendalltau(mean_us, measured_us).statistic)) if len(measured_us) > 1 else 0.0
     best = min(measured_us)
     return Judged(
         network, family, len(measured_us), tau, chosen / best - 1, measured_us[0] / chosen, measured_us[0] / best,
-        predicted_us[0] / measured_us[0] - 1,
+        float(mean_us[0]) / measured_us[0] - 1,
     )  # fmt: skip
 
 
@@ -203,28 +160,28 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
     for place, example in enumerate(test):
         places.setdefault(example.name, []).append(place)
     for name, own in list(places.items()):
-        own.sort(key=lambda place: test[place].plan.planner != _DEFAULT_PLANNER)
-        if len(own) < 2 or test[own[0]].plan.planner != _DEFAULT_PLANNER:
+        own.sort(key=lambda place: test[place].plan.planner != DEFAULT_PLANNER)
+        if len(own) < 2 or test[own[0]].plan.planner != DEFAULT_PLANNER:
             del places[name]  # nothing to choose, or nothing to compare with
     print(f"{len(train)} plans to train on, {len(test)} of {len(places)} networks to judge", flush=True)
-    figures: dict[str, Any] = {}
+    by_seed: dict[str, list[dict[str, float]]] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in predictors:
-        by_seed = []
+        predict, rules = PREDICTORS[name]
         for seed in seeds:
-            predicted = PREDICTORS[name](train, test, seed)
-            judged = [_judge_places(own, test, predicted) for own in places.values()]
-            by_seed.append(summarise(judged))
-            rows.setdefault(name, [dataclasses.asdict(row) for row in judged])
-        figures[name] = _over_seeds(by_seed)
-        print(name, figures[name], flush=True)
+            predicted = predict(train, test, seed)
+            for label, rule in rules.items():
+                judged = [_judge_places(own, test, predicted, rule) for own in places.values()]
+                by_seed.setdefault(label, []).append(summarise(judged))
+                rows.setdefault(label, [dataclasses.asdict(row) for row in judged])
+                print(label, seed, by_seed[label][-1], flush=True)
     return {
         "trained_on": {"plans": len(train), "networks": len({e.graph.structural_hash() for e in train}),
                        "families": sorted({e.family for e in train})},
         "held_out": {"plans": len(test), "networks": len(places), "families": list(HELD_OUT_FAMILIES),
                      "micro_seeds": list(HELD_OUT_MICRO_SEEDS)},
         "noise_floor": noise_floor(latencies),
-        "figures": figures,
+        "figures": {label: _over_seeds(found) for label, found in by_seed.items()},
         "networks": rows,
     }  # fmt: skip
 
@@ -239,11 +196,9 @@ def _passes(record: LatencyRecord) -> list[float]:
     return [measured_latency_us(measurement) for measurement in (*record.earlier, record.measurement)]
 
 
-def _judge_places(own: Sequence[int], test: Sequence[Example], predicted: Sequence[float]) -> Judged:
-    first = test[own[0]]
-    return judge_network(
-        first.name, first.family, [predicted[place] for place in own], [test[place].latency_us for place in own]
-    )
+def _judge_places(own: list[int], test: Sequence[Example], predicted: NDArray[np.float64], rule: Choose) -> Judged:
+    first, measured_us = test[own[0]], [test[place].latency_us for place in own]
+    return judge_network(first.name, first.family, predicted[:, own], measured_us, rule)
 
 
 def summarise(judged: Sequence[Judged]) -> dict[str, float]:

@@ -1,0 +1,74 @@
+"""Who ranks fusion plans in bench/fusion.py, fitted to the same measurements, and by what rule each chooses."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_narcost.fusion.choice import ChoiceRule, choose
+from tvm_narcost.tokens.facts import kernel_facts
+from tvm_narcost.training.ensemble import train_ensemble
+from tvm_narcost.training.evaluate import fit_kernel_sum_to, kernel_sum_us
+from tvm_narcost.training.examples import Example
+from tvm_narcost.training.loop import settings_for
+
+__all__ = ["DEFAULT_PLANNER", "PREDICTORS", "Choose", "Predict", "fastest", "surely_faster"]
+
+DEFAULT_PLANNER = "tvm"
+
+Predict = Callable[[Sequence[Example], Sequence[Example], int], NDArray[np.float64]]
+"""Fits to the first, predicts microseconds of the second, with a seed; [members, plans], of one member mostly."""
+
+Choose = Callable[[NDArray[np.float64]], int]
+"""The plan that is chosen by [members, plans]; the first is TVM's default."""
+
+
+def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    ensemble = train_ensemble(train, settings_for(train), (seed,))
+    logs = ensemble.member_logs([example.tokens for example in test])
+    return np.stack([np.exp(own) @ example.yardstick_us for example, own in zip(test, logs, strict=True)], axis=1)
+
+
+def _kernel_sum(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    return np.array([[times_us.sum() for times_us in kernel_sum_us(fit_kernel_sum_to(train, seed), test)]])
+
+
+def _flops_bytes(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    """A line in logarithms over FLOPs, which no plan changes, and bytes that cross the borders of kernels."""
+    logs = np.log([example.latency_us for example in train])
+    line = np.linalg.lstsq(_counts(train), logs, rcond=None)[0]
+    predicted: NDArray[np.float64] = np.exp(_counts(test) @ line)[None]
+    return predicted
+
+
+def _counts(examples: Sequence[Example]) -> NDArray[np.float64]:
+    facts = [kernel_facts(example.plan) for example in examples]
+    moved = ("input_bytes", "parameter_bytes", "output_bytes")
+    rows = [
+        (1.0, np.log(max(found.column("flops").sum(), 1.0)), np.log(sum(found.column(name).sum() for name in moved)))
+        for found in facts
+    ]
+    return np.array(rows)
+
+
+def _tvm_default(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    """Prefers what TVM does anyway."""
+    return np.array([[1.0 if example.plan.planner == DEFAULT_PLANNER else 2.0 for example in test]])
+
+
+def fastest(predicted_us: NDArray[np.float64]) -> int:
+    return int(np.log(predicted_us).mean(axis=0).argmin())
+
+
+def surely_faster(predicted_us: NDArray[np.float64]) -> int:
+    """As ``narcost rank`` chooses."""
+    return choose(predicted_us, 0, ChoiceRule())
+
+
+PREDICTORS: dict[str, tuple[Predict, Mapping[str, Choose]]] = {
+    "narcost": (_narcost, {"narcost": surely_faster, "narcostfastest": fastest}),
+    "kernel_sum": (_kernel_sum, {"kernel_sum": fastest}),
+    "flops_bytes": (_flops_bytes, {"flops_bytes": fastest}),
+    "tvm_default": (_tvm_default, {"tvm_default": fastest}),
+}
+"""What is fitted, and by what rules a plan is chosen by it."""
