@@ -57,6 +57,7 @@ def _tvm_default(train: Sequence[Example], test: Sequence[Example], seed: int) -
 
 
 def fastest(predicted_us: NDArray[np.float64]) -> int:
+    """The plan that the members predict to be fastest in the mean of their logarithms."""
     return int(np.log(predicted_us).mean(axis=0).argmin())
 
 
