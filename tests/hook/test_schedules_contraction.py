@@ -39,18 +39,17 @@ PRODUCTS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
 }
 
 
-@pytest.mark.parametrize("facts", [AVX2, AVX512], ids=["avx2", "avx512"])
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolution_is_what_it_was(name: str, facts: HardwareProfile) -> None:
+def test_convolution_is_what_it_was(name: str) -> None:
     operation, shapes = CONVOLUTIONS[name]
-    check(kernel(operation, *shapes, more=biased), facts, constants=(1,))
+    check(kernel(operation, *shapes, more=biased), AVX512, constants=(1,))
 
 
 @pytest.mark.parametrize("constants", [(), (1,)], ids=["activation", "weight"])
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_product_is_what_it_was(name: str, constants: tuple[int, ...]) -> None:
     operation, shapes = PRODUCTS[name]
-    check(kernel(operation, *shapes), AVX512, constants)
+    check(kernel(operation, *shapes), AVX2, constants)
 
 
 def test_operand_that_two_axes_of_a_transpose_exchange() -> None:

@@ -268,6 +268,7 @@ def _unroll_epilogue(schedule: s_tir.Schedule, epilogue: Any, loop: Any, machine
         return
     *others, last = inner
     outer = vectorize(schedule, last, machine.lanes(bits))
-    schedule.annotate(outer[-1], PARTITION, 1)  # as the last tile may be filled up
+    for around in outer[-2:]:
+        schedule.annotate(around, PARTITION, 1)  # as the last tile may be filled up
     for around in (*others, *outer[:-1]):
         schedule.unroll(around)

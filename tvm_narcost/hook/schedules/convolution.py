@@ -9,7 +9,7 @@ from tvm_narcost.hook.schedules.injective import inline_injective, schedule_inje
 from tvm_narcost.hook.schedules.kernel import Kernel, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.packing import pack_operand, packing_of
-from tvm_narcost.hook.schedules.reduction import is_row_reduction, schedule_row_reduction
+from tvm_narcost.hook.schedules.reduction import reduce_into_lanes, vectorize_lanes
 
 __all__ = ["Convolution"]
 
@@ -29,7 +29,10 @@ class Convolution(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
         kernel, tiles = _packed(kernel, self.machine)
         if not tiles:
             return None
+        kernel, partial = reduce_into_lanes(kernel, self.machine, besides=tiles)
         _schedule_blocks(kernel, tiles, self.machine)
+        for name in partial.values():
+            vectorize_lanes(kernel, kernel.block(name), 0)
         return kernel.schedule
 
 
@@ -58,8 +61,6 @@ def _schedule_blocks(kernel: Kernel, tiles: dict[str, tuple[Contraction, Tile]],
     for block in kernel.blocks():
         if block.name in tiles:
             attached.add(schedule_contraction(kernel, *tiles[block.name], machine))
-        elif is_row_reduction(block):
-            schedule_row_reduction(kernel, block, machine)
     for name in injective:
         if name not in attached:
             schedule_injective(kernel, kernel.block(name), machine)

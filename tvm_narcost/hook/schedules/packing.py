@@ -4,7 +4,7 @@ Weights are constant, so that they are packed when the network is compiled. What
 output wider than it was; it stays inside of the kernel, and what follows reads what was there before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,12 +13,13 @@ import numpy as np
 import tvm
 import tvm_ffi
 from numpy.typing import NDArray
-from tvm import s_tir, tirx
-from tvm.ir import Range, TensorLoad
+from tvm import tirx
+from tvm.ir import TensorLoad
 
 from tvm_narcost.hook.schedules.contraction import Contraction, Tile, operands_of, tile_of
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, loads
 from tvm_narcost.hook.schedules.machine import Machine
+from tvm_narcost.hook.schedules.rewrite import nest, rebuilt, replaced
 
 __all__ = ["CONSTANTS", "PACKED", "Choice", "Packing", "pack_operand", "packing_of"]
 
@@ -151,7 +152,7 @@ def pack_operand(kernel: Kernel, contraction: Contraction, choice: Choice) -> tu
         parameters[position] = packed
         known = {**function.attrs.get(PACKED, {}), str(position): packing.facts}
         function = function.with_attr(PACKED, known)
-    new = _rebuilt(function, parameters, nests, allocated, contraction)
+    new = rebuilt(function, nests, allocated, parameters=parameters, dropped=contraction.block.written)
     return new, wide.found(new, contraction)
 
 
@@ -199,7 +200,7 @@ class _Wide:
             now = [*variables[:at], None, *variables[at + 3 :]]
             values = {old: new for old, new in zip(block.variables, now, strict=True) if new is not None}
             channel = block.variables[at]
-            output = [_replaced(index, values) for index in block.store.indices[:-1]]
+            output = [replaced(index, values) for index in block.store.indices[:-1]]
             output += [group, tile * packing.tile + inside]
 
             def rewritten(node: Any) -> Any:
@@ -207,16 +208,16 @@ class _Wide:
                     return tirx.BufferLoad(self.buffer, output)
                 if node.source.same_as(load.source):
                     others = [index for axis, index in enumerate(node.indices) if axis != packing.axis]
-                    others = [_replaced(index, values) for index in others]
+                    others = [replaced(index, values) for index in others]
                     return tirx.BufferLoad(packed, [group * tiles + tile, *others, inside])
-                indices = [_replaced(index, values, channel, group, self.part) for index in node.indices]
+                indices = [replaced(index, values, channel, group, self.part) for index in node.indices]
                 return tirx.BufferLoad(node.source, indices)
 
             value = tvm_ffi.structural_map(block.store.value, (TensorLoad, rewritten))
-            init = _replaced(block.stmt.init.value, values)
+            init = replaced(block.stmt.init.value, values)
             return tirx.BufferStore(self.buffer, value, output), tirx.BufferStore(self.buffer, init, output)
 
-        return _nest(block.name, axes, body)
+        return nest(block.name, axes, body, like=block)
 
     def reader(self, reader: Block, contraction: Contraction) -> Any:
         """What reads the output, with the axis that ends the output in two."""
@@ -233,17 +234,17 @@ class _Wide:
             values = dict(zip(reader.variables, now, strict=True))
 
             def rewritten(node: Any) -> Any:
-                indices = [_replaced(index, values) for index in node.indices]
+                indices = [replaced(index, values) for index in node.indices]
                 if node.source.same_as(old):
                     return tirx.BufferLoad(self.buffer, [*indices[:-1], group, inside])
                 return tirx.BufferLoad(node.source, indices)
 
             # Loads first, from the inside, then what variables are left outside of loads.
-            value = _replaced(tvm_ffi.structural_map(reader.store.value, (TensorLoad, rewritten)), values)
-            indices = [_replaced(index, values) for index in reader.store.indices]
+            value = replaced(tvm_ffi.structural_map(reader.store.value, (TensorLoad, rewritten)), values)
+            indices = [replaced(index, values) for index in reader.store.indices]
             return tirx.BufferStore(reader.written, value, indices), None
 
-        return _nest(reader.name, axes, body)
+        return nest(reader.name, axes, body, like=reader)
 
     def copy(self, contraction: Contraction) -> Any:
         """A block that writes the output as it was."""
@@ -257,11 +258,11 @@ class _Wide:
             group, inside = variables[at : at + 2]
             now = [*variables[:at], group * self.part + inside, *variables[at + 2 :]]
             values = {block.variables[position]: value for position, value in zip(spatial, now, strict=True)}
-            indices = [_replaced(index, values) for index in block.store.indices]
+            indices = [replaced(index, values) for index in block.store.indices]
             value = tirx.BufferLoad(self.buffer, [*indices[:-1], group, inside])
             return tirx.BufferStore(block.written, value, indices), None
 
-        return _nest(f"{block.name}_out", axes, body)
+        return nest(f"{block.name}_out", axes, body, like=block)
 
 
 def _pack_block(source: Any, packed: Any, packing: Packing, contraction: Contraction) -> Any:
@@ -280,7 +281,7 @@ def _pack_block(source: Any, packed: Any, packing: Packing, contraction: Contrac
             value = tirx.if_then_else(inside < part, value, tirx.const(0, source.dtype))
         return tirx.BufferStore(packed, value, variables), None
 
-    return _nest(f"{contraction.block.name}_pack", axes, body)
+    return nest(f"{contraction.block.name}_pack", axes, body, like=contraction.block)
 
 
 def _axes(kinds: str, extents: Sequence[int]) -> list[tuple[str, int]]:
@@ -291,65 +292,3 @@ def _count(expression: Any, variable: Any) -> int:
     found: list[Any] = []
     tvm_ffi.structural_walk(expression, (tvm.ir.Var, found.append))
     return sum(bool(node.same_as(variable)) for node in found)
-
-
-def _replaced(expression: Any, values: dict[Any, Any], channel: Any = None, group: Any = None, part: int = 0) -> Any:
-    """The expression with variables replaced, and ``channel // part`` by the group."""
-
-    def divided(node: Any) -> Any:
-        if channel is not None and node.a.same_as(channel) and int(node.b) == part:
-            return group
-        return node
-
-    def variable(node: Any) -> Any:
-        return next((new for old, new in values.items() if node.same_as(old)), node)
-
-    if channel is not None:
-        expression = tvm_ffi.structural_map(expression, (tirx.FloorDiv, divided))
-    return tvm_ffi.structural_map(expression, (tvm.ir.Var, variable))
-
-
-def _nest(name: str, axes: list[tuple[str, int]], make: Callable[[list[Any]], tuple[Any, Any]]) -> Any:
-    """Loops around one block."""
-    loops = [tirx.Var(f"i{at}", "int64") for at in range(len(axes))]
-    variables = [tirx.Var(f"v{at}", "int64") for at in range(len(axes))]
-    kinds = {"S": tirx.IterVar.DataPar, "R": tirx.IterVar.CommReduce}
-    iterators = [
-        tirx.IterVar(Range(tirx.IntImm("int64", 0), tirx.IntImm("int64", extent)), variable, kinds[kind])
-        for variable, (kind, extent) in zip(variables, axes, strict=True)
-    ]
-    store, init = make(variables)
-    own = store.buffer
-    reads = [tirx.BufferRegion(load.source, _point(load.indices)) for load in loads(store.value)]
-    reads = [read for read in reads if not read.source.same_as(own)]
-    block = s_tir.SBlock(iterators, reads, [tirx.BufferRegion(own, _point(store.indices))], name, store, init)
-    body = s_tir.SBlockRealize(loops, True, block)
-    for loop, (_, extent) in reversed(list(zip(loops, axes, strict=True))):
-        zero, count = tirx.IntImm("int64", 0), tirx.IntImm("int64", extent)
-        body = tirx.For(loop, zero, count, tirx.ForKind.SERIAL, body)
-    return body
-
-
-def _point(indices: Sequence[Any]) -> list[Any]:
-    return [Range.from_min_extent(index, tirx.IntImm("int64", 1)) for index in indices]
-
-
-def _rebuilt(
-    function: Any, parameters: list[Any], nests: dict[str, list[Any]], allocated: list[Any], contraction: Contraction
-) -> Kernel:
-    """The function with some of its loop nests exchanged."""
-    realize = function.body
-    root = realize.block
-    old = list(root.body.seq) if isinstance(root.body, tirx.SeqStmt) else [root.body]
-    body = [new for nest in old for new in nests.get(_name_of(nest), [nest])]
-    written = contraction.block.written
-    buffers = [buffer for buffer in root.alloc_buffers if not buffer.same_as(written)] + allocated
-    block = s_tir.SBlock([], [], [], root.name_hint, tirx.SeqStmt(body), None, buffers, [], root.annotations)
-    new = s_tir.SBlockRealize([], realize.predicate, block)
-    return Kernel(s_tir.Schedule(tirx.PrimFunc(parameters, new, function.ret_type, function.attrs)))
-
-
-def _name_of(nest: Any) -> str:
-    while isinstance(nest, tirx.For):
-        nest = nest.body
-    return str(nest.block.name_hint)

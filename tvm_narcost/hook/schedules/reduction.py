@@ -1,21 +1,27 @@
 """Reductions of one operand: over rows that lie in memory in one piece, as softmax and normalisations have them."""
 
+from collections.abc import Collection
+from typing import Any
+
 from tvm import s_tir, tirx
+from tvm.ir import TensorLoad
 from tvm.s_tir.dlight.base import ScheduleRule
 from tvm.target import Target
 
 from tvm_narcost.hook.schedules.injective import (
-    PARTITION,
     in_order,
     inline_injective,
     schedule_injective,
     spread,
     vectorize,
 )
-from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads, open_kernel
+from tvm_narcost.hook.schedules.kernel import Block, Kernel, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
+from tvm_narcost.hook.schedules.rewrite import nest, rebuilt, replaced
 
-__all__ = ["RowReduction", "is_row_reduction", "schedule_row_reduction"]
+__all__ = ["RowReduction", "reduce_into_lanes", "vectorize_lanes"]
+
+_COMBINERS = (tirx.Add, tirx.Mul, tirx.Max, tirx.Min)
 
 
 class RowReduction(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
@@ -33,51 +39,53 @@ class RowReduction(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
         if not reductions or not all(map(is_row_reduction, reductions)):
             return None
         inline_injective(kernel)
-        names = [block.name for block in kernel.blocks()]
-        partial = {}
-        for name in names:
-            if not kernel.block(name).is_injective:
-                partial[name] = schedule_row_reduction(kernel, kernel.block(name), self.machine)
-        if not _join_rows(kernel, names, partial, self.machine):
-            for name in names:
-                if kernel.block(name).is_injective:
-                    schedule_injective(kernel, kernel.block(name), self.machine)
+        kernel, partial = reduce_into_lanes(kernel, self.machine)
+        names = [block.name for block in kernel.blocks() if block.name not in partial.values()]
+        rows = _join_rows(kernel, names, partial, self.machine)
+        if not rows:
+            for block in map(kernel.block, names):
+                if block.is_injective:
+                    schedule_injective(kernel, block, self.machine)
+        for name in partial.values():
+            vectorize_lanes(kernel, kernel.block(name), rows)
         return kernel.schedule
 
 
-def _join_rows(kernel: Kernel, names: list[str], partial: dict[str, str | None], machine: Machine) -> bool:
-    """Compute all blocks of one row before the next row. False where the kernel's blocks have other rows."""
+def _join_rows(kernel: Kernel, names: list[str], partial: dict[str, str], machine: Machine) -> int:
+    """Compute all blocks of one row before the next row.
+
+    Returns:
+        How many loops go over the rows; none where the kernel's blocks have other rows.
+    """
     last = kernel.block(names[-1])
-    rows = {name: kernel.block(name).kinds.replace("R", "").count("S") for name in partial}
-    depth = min(rows.values())
-    if not last.is_injective or not depth or None in partial.values() or len(last.extents) <= depth:
-        return False
-    work = max(kernel.block(name).volume for name in names) * last.bits // 8
+    reduced = [block for block in map(kernel.block, names) if not block.is_injective]
+    depth = min(block.kinds.count("S") for block in reduced)
+    if not last.is_injective or not depth or len(last.extents) <= depth or not partial:
+        return 0
     trial = kernel.schedule.copy()
     try:
-        _compute_at_rows(trial, names, partial, depth, machine, work)
+        _compute_at_rows(trial, names, partial, depth)
     except s_tir.ScheduleError:
-        return False
-    _compute_at_rows(kernel.schedule, names, partial, depth, machine, work)
-    return True
+        return 0
+    loops = _compute_at_rows(kernel.schedule, names, partial, depth)
+    for block in map(kernel.block, names):
+        inner = kernel.schedule.get_loops(kernel.schedule.get_sblock(block.name))[depth:]
+        if block.is_injective and inner:
+            vectorize(kernel.schedule, inner[-1], machine.lanes(block.bits))
+    rows = in_order(kernel.schedule, loops[:depth], machine)
+    if len(rows) > 1:
+        kernel.schedule.reorder(*rows)
+    spread(kernel.schedule, rows[0], machine, last.volume * last.bits // 8)
+    return depth
 
 
-def _compute_at_rows(
-    schedule: s_tir.Schedule, names: list[str], partial: dict[str, str | None], depth: int, machine: Machine, work: int
-) -> None:
+def _compute_at_rows(schedule: s_tir.Schedule, names: list[str], partial: dict[str, str], depth: int) -> list[Any]:
     loops = schedule.get_loops(schedule.get_sblock(names[-1]))
-    lanes = machine.vector_bytes // 4
-    row = loops[depth - 1]
     for name in reversed(names[:-1]):
-        schedule.compute_at(schedule.get_sblock(name), row)
-        if name in partial:
-            schedule.compute_at(schedule.get_sblock(partial[name]), row)
-    for name in names:
-        if name not in partial:
-            vectorize(schedule, schedule.get_loops(schedule.get_sblock(name))[-1], lanes)
-    rows = in_order(schedule, loops[:depth], machine)
-    schedule.reorder(*rows)
-    spread(schedule, rows[0], machine, work)
+        for moved in (name, partial.get(name)):
+            if moved is not None:
+                schedule.compute_at(schedule.get_sblock(moved), loops[depth - 1], preserve_unit_loops=moved != name)
+    return list(loops)
 
 
 def is_row_reduction(block: Block) -> bool:
@@ -87,28 +95,87 @@ def is_row_reduction(block: Block) -> bool:
         return False
     last = block.variables[-1]
     read = [load for load in loads(block.store.value) if not load.source.same_as(block.written)]
+    if not isinstance(block.store.value, _COMBINERS):
+        return False
     return any(load.indices[-1].same_as(last) for load in read if load.indices)
 
 
-def schedule_row_reduction(kernel: Kernel, block: Block, machine: Machine) -> str | None:
-    """Reduce into the lanes of a vector first, and then over the lanes.
+def reduce_into_lanes(
+    kernel: Kernel, machine: Machine, *, besides: Collection[str] = ()
+) -> tuple[Kernel, dict[str, str]]:
+    """Put a block that reduces into the lanes of a vector before each row reduction, which then reduces the lanes.
+
+    What a row has beyond whole vectors is left to the second block. (rfactor would guard it by a predicate, which
+    compute_at loses.) A row that fills no vector is left alone, and so are the blocks named in ``besides``.
 
     Returns:
-        The name of the block that reduces into lanes; None for a row that fills no vector, which is left alone.
+        The new kernel, and for each block that reduces lanes the name of the one before it.
     """
+    partial: dict[str, str] = {}
+    for block in kernel.blocks():
+        if block.name in besides or not is_row_reduction(block):
+            continue
+        lanes = machine.lanes(block.bits)
+        whole, rest = divmod(block.extents[-1], lanes)
+        if not whole or (rest and block.kinds.count("R") > 1):
+            continue
+        kernel = _split(kernel, block, lanes)
+        partial[block.name] = f"{block.name}_lanes"
+    return kernel, partial
+
+
+def _split(kernel: Kernel, block: Block, lanes: int) -> Kernel:
+    """A block that reduces into lanes and one that reduces these, in the place of one that reduces rows."""
+    whole, rest = divmod(block.extents[-1], lanes)
+    written, variables = block.written, block.variables
+    buffer = tirx.decl_buffer([*map(int, written.shape), lanes], written.dtype, f"{written.name}_lanes")
+    spatial = block.kinds.count("S")
+    axes = list(zip(block.kinds, block.extents, strict=True))
+    term = _term(block)
+
+    def into_lanes(now: list[Any]) -> tuple[Any, Any]:
+        lane, values = now[spatial], dict(zip(variables, [*now[:spatial], *now[spatial + 1 :]], strict=True))
+        values[variables[-1]] = now[-1] * lanes + lane
+        at = [*(replaced(index, values) for index in block.store.indices), lane]
+        value = _combined(block, tirx.BufferLoad(buffer, at), replaced(term, values))
+        return tirx.BufferStore(buffer, value, at), tirx.BufferStore(buffer, block.stmt.init.value, at)
+
+    def over_lanes(now: list[Any]) -> tuple[Any, Any]:
+        values = dict(zip(variables[:spatial], now[:spatial], strict=True))
+        at = [replaced(index, values) for index in block.store.indices]
+        value = tirx.BufferLoad(buffer, [*at, tirx.min(now[-1], lanes - 1) if rest else now[-1]])
+        if rest:
+            values[variables[-1]] = tirx.max(now[-1] + (whole - 1) * lanes, whole * lanes)
+            value = tirx.if_then_else(now[-1] < lanes, value, replaced(term, values))
+        value = _combined(block, tirx.BufferLoad(written, at), value)
+        return tirx.BufferStore(written, value, at), tirx.BufferStore(written, block.stmt.init.value, at)
+
+    first = [*axes[:spatial], ("S", lanes), *axes[spatial:-1], ("R", whole)]
+    nests = [nest(f"{block.name}_lanes", first, into_lanes, like=block)]
+    nests.append(nest(block.name, [*axes[:spatial], ("R", lanes + rest)], over_lanes, like=block))
+    return rebuilt(kernel.schedule.mod["main"], {block.name: nests}, [buffer])
+
+
+def _term(block: Block) -> Any:
+    """What a reduction combines with what it has so far."""
+    value = block.store.value
+    is_own = isinstance(value.a, TensorLoad) and bool(value.a.source.same_as(block.written))
+    return value.b if is_own else value.a
+
+
+def _combined(block: Block, own: Any, term: Any) -> Any:
+    value = block.store.value
+    kind: Any = next(kind for kind in _COMBINERS if isinstance(value, kind))
+    return kind(own, term)
+
+
+def vectorize_lanes(kernel: Kernel, block: Block, rows: int) -> None:
+    """Vectorise the lanes of a block that reduces into them, inside of so many loops over rows."""
     schedule = kernel.schedule
-    loops = schedule.get_loops(schedule.get_sblock(block.name))
-    rows, reduced = loops[: block.kinds.count("S")], loops[block.kinds.count("S") :]
-    lanes = machine.lanes(block.bits)
-    extent = extents(schedule, reduced[-1:])[0]
-    if extent < lanes:
-        return None
-    _outer, inner = schedule.split(reduced[-1], [None, lanes])
-    partial = schedule.rfactor(inner, len(block.written.shape))  # side by side, whatever the rows are
-    around = schedule.get_loops(partial)
-    if extent % lanes:
-        for loop in around[-2:]:
-            schedule.annotate(loop, PARTITION, 1)
-    schedule.vectorize(around[-1])
-    schedule.decompose_reduction(partial, around[len(rows)])
-    return str(schedule.get(partial).name_hint)
+    partial = schedule.get_sblock(block.name)
+    loops = schedule.get_loops(partial)
+    at = rows + block.kinds.index("R") - 1
+    loops = [*loops[:at], *loops[at + 1 :], loops[at]]
+    schedule.reorder(*loops[at:])
+    schedule.vectorize(loops[-1])
+    schedule.decompose_reduction(partial, loops[-1 - block.kinds.count("R")])
