@@ -76,7 +76,7 @@ def ranker_facts(
         schema=store_tokens.NAME,
         schema_version=store_tokens.VERSION,
         profile=profile_id,
-        config=asdict(config),
+        config={**asdict(config), "fusion_queries": list(config.fusion_queries)},  # as JSON gives them back
         dataset=dict(dataset or {}),
         metrics=dict(metrics or {}),
         command=command,

@@ -133,8 +133,8 @@ def write_records(path: Path, workloads: Iterator[WorkloadRecords], facts: Mappi
         _write_line(file, {"format": _FORMAT, "format_version": _FORMAT_VERSION, **facts})
         for own in workloads:
             digest, module = own.workload
-            # as text it is a tenth of what its base64 is once compressed
-            text = base64.b64decode(module).decode("utf-8")
+            # JSON behind a header of a few bytes; as text it is a tenth of what its base64 is once compressed
+            text = base64.b64decode(module).decode("latin-1")
             _write_line(file, {"workload": own.name, "hash": digest, "module": text, "records": len(own.records)})
             for record in own.records:
                 _write_line(file, record)
@@ -161,7 +161,7 @@ def _read_file(path: Path) -> Iterator[WorkloadRecords]:
                 )
             for line in lines:
                 own = json.loads(line)
-                module = base64.b64encode(own["module"].encode("utf-8")).decode("ascii")
+                module = base64.b64encode(own["module"].encode("latin-1")).decode("ascii")
                 records = [json.loads(next(lines)) for _ in range(own["records"])]
                 yield _workload_records(own["workload"], [own["hash"], module], records, path)
     except (lzma.LZMAError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -212,7 +212,6 @@ def replay_records(
 
 def _replay(own: WorkloadRecords) -> tuple[list[list[Store]], list[float], list[float]]:
     """Stores, bytes of the arguments, and measured microseconds of each record."""
-    import tvm
     from tvm.s_tir import Schedule
     from tvm.s_tir import meta_schedule as ms
 
@@ -225,7 +224,7 @@ def _replay(own: WorkloadRecords) -> tuple[list[list[Store]], list[float], list[
             record.trace.apply_to_schedule(schedule, remove_postproc=False)
             functions.append(scheduled_function(schedule.mod))
             measured.append(latency_us(record.run_secs))
-    except (tvm.error.TVMError, ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:  # TVM's own are these
         raise DatabaseError(f"tuning records of {own.name}: TVM refuses one ({error}), expected its own") from error
     return *read_stores(functions), measured
 
