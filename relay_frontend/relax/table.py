@@ -117,11 +117,12 @@ CONSTANT_OPERATORS = frozenset(
                  "tensor_to_shape", "zeros", "zeros_like")
 )  # fmt: skip
 
-# TVM's ONNX importer writes these as call_tir from the start: PrimFunc's name without its number -> operator.
+# The ONNX importer and passes on high-level modules write these as call_tir: PrimFunc's name, no number -> operator.
 CALL_TIR_OPERATORS: Mapping[str, Converter] = {
     "maximum": one_to_one("Max"),
     "minimum": one_to_one("Min"),
     "mirror_pad": one_to_one("Pad", lambda call: {"mode": "reflect"}),
+    "NT_matmul": one_to_one("MatMul", lambda call: {"transB": 1}),  # by relax.transform.FuseTransposeMatmul
     "pad": one_to_one("Pad", lambda call: {"mode": "constant"}),
     "replicate_pad": one_to_one("Pad", lambda call: {"mode": "edge"}),
     "tile": one_to_one("Tile"),

@@ -97,7 +97,7 @@ def batch_norm(emit: Any, x: Any, *, seed: int) -> Any:
     channels = int(x.ty.shape.values[1])
     gamma, beta, mean = (weight(channels, seed=seed + 10 * part) for part in range(3))
     variance = relax.const(np.abs(numbers(channels, seed=seed)) + np.float32(0.5))
-    return emit(emit(relax.op.nn.batch_norm(x, gamma, beta, mean, variance, axis=1))[0])
+    return emit(emit(relax.op.nn.batch_norm(x, gamma, beta, mean, variance, axis=1, training=False))[0])
 
 
 def blurred(emit: Any, x: Any) -> Any:

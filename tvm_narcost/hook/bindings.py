@@ -128,7 +128,7 @@ def rewrite_main(module: tvm.IRModule, rule: Rule, result: Callable[[Emitter, An
     """Emit ``main`` again, binding by binding, and drop what nobody reads.
 
     Args:
-        module: its ``main`` has one dataflow block. It is not changed.
+        module: its ``main`` has one dataflow block. It is not changed; PrimFuncs that the rule adds are in the result.
         rule: called with the emitter, the old variable and its old value; returns the value to bind in its place, in
             terms of the new function.
         result: called with the emitter and what the old function returns; :meth:`Emitter.read` by default.
@@ -144,10 +144,15 @@ def rewrite_main(module: tvm.IRModule, rule: Rule, result: Callable[[Emitter, An
             returned = result(emitter, main.body.body) if result else emitter.read(main.body.body)
             output = builder.emit_output(returned)
         builder.emit_func_output(output)
-    function = builder.get()["main"]
+    made = builder.get()
+    function = made["main"]
     if main.attrs is not None:
         function = function.with_attrs(dict(main.attrs.items()))
-    return with_main(module, function)
+    changed = with_main(module, function)
+    for variable, prim_func in made.functions.items():
+        if isinstance(prim_func, tvm.tirx.PrimFunc):
+            changed.update_func(variable, prim_func)
+    return changed
 
 
 def with_main(module: tvm.IRModule, function: relax.Function) -> tvm.IRModule:

@@ -10,9 +10,9 @@ __all__ = ["LAYOUTS", "REWRITE_NAMES", "Variant", "variant_of"]
 LAYOUTS = ("NCHW", "NHWC")
 REWRITE_NAMES = (
     "fold_batch_norm",
+    "fuse_transpose_matmul",
     "adjust_matmul_order",
     "expand_matmul_of_sum",
-    "combine_parallel_matmul",
 )
 
 
