@@ -133,14 +133,22 @@ def operands_of(block: Block) -> list[Any]:
 
 
 def _tiled(block: Block, operands: list[Any], vector: int) -> int | None:
-    """The last spatial axis, besides the vector's, along which only one operand changes."""
-    for at in reversed(range(len(block.kinds))):
+    """The last spatial axis, besides the vector's, along which vectors are used again; else any along which one is."""
+    again: list[int] = []
+    once: list[int] = []
+    for at, variable in enumerate(block.variables):
         if at == vector or block.kinds[at] != "S":
             continue
-        changing = [any(_count(index, block.variables[at]) for index in operand.indices) for operand in operands]
-        if len(operands) != 2 or sum(changing) == 1:
-            return at
-    return None
+        changing = [operand for operand in operands if _depends(operand, variable)]
+        if len(operands) != 2 or len(changing) == 1:
+            once.append(at)
+            if len(operands) == 2 and not _depends(changing[0], block.variables[vector]):
+                again.append(at)
+    return max(again or once, default=None)
+
+
+def _depends(operand: Any, variable: Any) -> bool:
+    return any(_count(index, variable) for index in operand.indices)
 
 
 def tile_of(contraction: Contraction, machine: Machine, *, filled: bool = False) -> Tile:

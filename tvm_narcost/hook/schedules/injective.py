@@ -1,5 +1,6 @@
 """Blocks without a reduction: inlined into each other where that computes nothing twice, the rest vectorised."""
 
+from math import prod
 from typing import Any
 
 from tvm import s_tir, tirx
@@ -70,7 +71,11 @@ def schedule_injective(kernel: Kernel, block: Block, machine: Machine) -> None:
     if not loops:
         return
     if _is_flat(block):
-        loops = [schedule.fuse(*loops)] if len(loops) > 1 else loops
+        # No more than make whole vectors: TVM does not see through an index that is taken apart further.
+        lanes = machine.lanes(block.bits)
+        counts = range(1, len(loops) + 1)
+        count = next((count for count in counts if prod(block.extents[-count:]) % lanes == 0), len(loops))
+        loops = [*loops[:-count], schedule.fuse(*loops[-count:]) if count > 1 else loops[-1]]
     inner = vectorize(schedule, loops[-1], machine.lanes(block.bits))
     outer = in_order(schedule, [*loops[:-1], *inner[:-1]], machine)
     if outer:
