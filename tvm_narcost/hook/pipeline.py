@@ -14,9 +14,7 @@ from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.lower import lower
 from tvm_narcost.hook.prepare import PreparedModule, prepare
 from tvm_narcost.hook.variant import Variant, variant_of
-from tvm_narcost.models.folders import artifact_folder
-from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
-from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.models.plan_models import PlanModels, open_plan_models
 from tvm_narcost.predictor import LatencyModel
 
 __all__ = ["PIPELINE", "NarcostPipeline", "get_pipeline", "rank_fusions", "register"]
@@ -94,7 +92,7 @@ def get_pipeline(
     found = load_profile(profile) if isinstance(profile, str) else profile
     if isinstance(plan, str) and plan not in ("best", "default"):
         raise CompileError(f"plan is {plan!r}, expected best, default or a FusionPlan")
-    model = _model_of(found) if plan == "best" else None
+    model = _models_of(found).narformer if plan == "best" else None
     return NarcostPipeline(found, plan, variant or variant_of(found), model, database)
 
 
@@ -121,32 +119,25 @@ def rank_fusions(
     """
     found = load_profile(profile) if isinstance(profile, str) else profile
     _check_target(tvm.target.Target(target))
-    model = _model_of(found)
+    models = _models_of(found)
     prepared = prepare(module, found, variant=variant or variant_of(found))
     return rank(
         prepared.graph,
         prepared.patterns,
-        model,
+        models.narformer,
         found,
         inseparable=prepared.inseparable,
-        baselines=Baselines(kernel_sum=_kernel_sum_of(found)),
+        baselines=Baselines(models.kernel_sum, models.flops),
     )
 
 
-def _model_of(profile: HardwareProfile) -> LatencyModel:
+def _models_of(profile: HardwareProfile) -> PlanModels:
     try:
-        folder = artifact_folder(profile.id)
+        return open_plan_models(profile.id)
     except ArtifactError as error:
         raise ArtifactError(
-            f"plans of profile {profile.id!r} cannot be ranked, for nothing was trained for it: measure plans with "
-            f"`narcost profile --plans K --profile {profile.id}` and learn from them with `narcost train --profile "
-            f'{profile.id}`, or pass plan="default" for the kernels that TVM makes, in narcost\'s schedules'
+            f'{error}; or compile with plan="default", the kernels that TVM makes, in narcost\'s schedules'
         ) from error
-    return NarFormerLatency.open(folder)
-
-
-def _kernel_sum_of(profile: HardwareProfile) -> LatencyModel:
-    return KernelSum.open(artifact_folder(profile.id) / KERNEL_SUM_FILE)
 
 
 def _check_target(target: tvm.target.Target | None) -> None:
