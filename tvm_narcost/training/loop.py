@@ -56,7 +56,7 @@ class TrainingSettings:
     plans_together: int = 1
 
 
-PLAN_SETTINGS = TrainingSettings(crop=256, difference_weight=2.0, plans_together=4)
+PLAN_SETTINGS = TrainingSettings(epochs=25, crop=256, difference_weight=2.0, plans_together=4)
 """For networks that were measured under several plans: ratios between them count, and crops have whole networks."""
 
 
