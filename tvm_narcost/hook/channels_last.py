@@ -5,413 +5,47 @@ constant of lower rank). Here each value of the old function has a view: a value
 that one has the old one's axes. A permutation of axes changes the view alone, and what knows no order gets the old one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import tvm
 from tvm import relax
 
-from tvm_narcost.hook.bindings import Emitter, rewrite_main, substitute, tensors_of
+from tvm_narcost.hook.bindings import Emitter, rewrite_main, tensors_of
+from tvm_narcost.hook.layout_rules import rule_of
+from tvm_narcost.hook.layout_views import LayoutViews, View
 
 __all__ = ["to_channels_last"]
-
-_IMAGE = (0, 2, 3, 1)  # of NCHW, what NHWC has first, second ...
-_TOKENS = (0, 2, 1)  # of channels times pixels
-Order = tuple[int, ...]
 
 
 def to_channels_last(module: tvm.IRModule) -> tvm.IRModule:
     """A module whose two-dimensional convolutions of constant weights are in NHWC and HWIO; it computes the same."""
-    views = _Views()
-    return rewrite_main(module, views.rewrite, views.plain_all)
+    views = LayoutViews()
+
+    def rule(emitter: Emitter, variable: relax.Var, value: Any) -> Any:
+        return _with_channels_last(views, emitter, variable, value)
+
+    return rewrite_main(module, rule, views.plain_all)
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A value of the new function; its axis ``i`` is axis ``order[i]`` of the old one."""
-
-    value: Any
-    order: Order
-
-    @property
-    def plain(self) -> bool:
-        return self.order == tuple(range(len(self.order)))
-
-    def places(self, axes: Sequence[int]) -> list[int]:
-        """Where axes of the old value are."""
-        return [self.order.index(axis % len(self.order)) for axis in axes]
-
-
-class _Views:
-    """The views of the old function's values so far; one use."""
-
-    def __init__(self) -> None:
-        self.views: dict[relax.Var, _View] = {}  # those that are not plain
-        self.fields: dict[relax.Var, Order] = {}  # order of the fields of a tuple
-        self.made: dict[tuple[relax.Var, Order], Any] = {}
-
-    def rewrite(self, emitter: Emitter, variable: relax.Var, value: Any) -> Any:
-        """The rule for one binding."""
-        tensors = tensors_of(value)
-        if tensors and all(emitter.is_constant(emitter.read(item)) for item in tensors):
-            return emitter.read(value)
-        if isinstance(value, relax.TupleGetItem) and value.tuple_value in self.fields:
-            field = emitter.emit(emitter.read(value), variable.name)
-            order = self.fields[value.tuple_value]
-            if len(order) == variable.ty.ndim:
-                self.views[variable] = _View(field, order)
-            return field
-        name = value.op.name.removeprefix("relax.") if _is_operator(value) else ""
-        handler = _HANDLERS.get(name)
-        if handler is None and name in _ELEMENTWISE:
-            handler = _elementwise
-        found = handler(self, emitter, value, variable) if handler is not None else None
-        if found is None:
-            return self.plain_all(emitter, value)
-        whole = emitter.emit(found.value, variable.name)
-        if isinstance(variable.ty, relax.TupleType):
-            self.fields[variable] = found.order
-        elif not found.plain:
-            self.views[variable] = _View(whole, found.order)
-        return whole
-
-    def of(self, emitter: Emitter, value: Any) -> _View | None:
-        """The view of a tensor; None of what has no known rank."""
-        if value in self.views:
-            return self.views[value]
-        kind = getattr(value, "ty", None)
-        if not isinstance(kind, relax.TensorType) or kind.ndim < 0:
-            return None
-        return _View(emitter.read(value), tuple(range(kind.ndim)))
-
-    def plain(self, emitter: Emitter, value: Any) -> Any:
-        """A tensor as the old function has it."""
-        return self.ordered(emitter, value, tuple(range(value.ty.ndim))) if value in self.views else emitter.read(value)
-
-    def plain_all(self, emitter: Emitter, value: Any) -> Any:
-        """A call, a tuple or a variable that reads everything as the old function has it."""
-        values = {item: self.plain(emitter, item) for item in tensors_of(value) if isinstance(item, relax.Var)}
-        return substitute(value, {**emitter.values, **values})
-
-    def ordered(self, emitter: Emitter, value: Any, order: Order) -> Any:
-        """A tensor with its axes in some order; permuted once, however often it is read so."""
-        view = self.of(emitter, value)
-        if view is None or view.order == order:
-            return emitter.read(value) if view is None else view.value
-        if (value, order) not in self.made:
-            extents = [int(extent) for extent in value.ty.shape.values]
-            wide = [axis for axis in order if extents[axis] != 1]
-            if wide == [axis for axis in view.order if extents[axis] != 1]:  # nothing moves
-                permuted = relax.op.reshape(view.value, [extents[axis] for axis in order])
-            else:
-                permuted = relax.op.permute_dims(view.value, view.places(order))
-            self.made[value, order] = emitter.emit(permuted)
-        return self.made[value, order]
-
-
-def _is_operator(value: Any) -> bool:
-    return isinstance(value, tvm.ir.Call) and isinstance(value.op, tvm.ir.Op)
-
-
-Handler = Callable[[_Views, Emitter, Any, relax.Var], _View | None]
-
-
-def _convolution(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    data, weight = call.args
-    attrs = call.attrs
-    if (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
-        return None
-    if not emitter.is_constant(emitter.read(weight)):
-        return None
-    found = relax.op.nn.conv2d(
-        views.ordered(emitter, data, _IMAGE),
-        emitter.emit(relax.op.permute_dims(emitter.read(weight), [2, 3, 1, 0])),
-        strides=attrs.strides,
-        padding=attrs.padding,
-        dilation=attrs.dilation,
-        groups=attrs.groups,
-        data_layout="NHWC",
-        kernel_layout="HWIO",
-        out_dtype=attrs.out_dtype,
-    )
-    return _View(found, _IMAGE)
-
-
-def _pool(make: Callable[..., Any]) -> Handler:
-    def pool(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-        view, attrs = views.of(emitter, call.args[0]), call.attrs
-        if view is None or view.order != _IMAGE or attrs.layout != "NCHW":
-            return None
-        found = make(
-            view.value,
-            pool_size=attrs.pool_size,
-            strides=attrs.strides,
-            padding=attrs.padding,
-            dilation=attrs.dilation,
-            ceil_mode=attrs.ceil_mode,
-            count_include_pad=attrs.count_include_pad,
-            layout="NHWC",
-        )
-        return _View(found, _IMAGE)
-
-    return pool
-
-
-def _pool_over_channels(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    """What the importer makes of LRN: an image as [N, 1, C, H, W], pooled along C; the window goes where C is."""
-    view, attrs = views.of(emitter, call.args[0]), call.attrs
-    if view is None or view.plain or view.order[:2] != (0, 1) or attrs.layout != "NCDHW":
-        return None
-    moved = [axis - 2 for axis in view.order[2:]]
-    pads = [int(pad) for pad in attrs.padding]
-    found = relax.op.nn.avg_pool3d(
-        view.value,
-        pool_size=[attrs.pool_size[axis] for axis in moved],
-        strides=[attrs.strides[axis] for axis in moved],
-        padding=[pads[axis] for axis in moved] + [pads[3 + axis] for axis in moved],
-        dilation=[attrs.dilation[axis] for axis in moved],
-        ceil_mode=attrs.ceil_mode,
-        count_include_pad=attrs.count_include_pad,
-    )
-    return _View(found, view.order)
-
-
-def _expand_dims(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    """New axes go before all that is moved."""
-    view = views.of(emitter, call.args[0])
-    rank = variable.ty.ndim
-    axes = sorted(int(axis) % rank for axis in call.attrs.axis)
-    if view is None or view.plain or max(axes) > min(view.order.index(axis) for axis in view.order if axis):
-        return None
-    kept = [axis for axis in range(rank) if axis not in axes]
-    order = [kept[axis] for axis in view.order]
-    for axis in axes:
-        order.insert(axis, axis)
-    return _View(relax.op.expand_dims(view.value, axes), tuple(order))
-
-
-def _squeeze(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    view = views.of(emitter, call.args[0])
-    if view is None or view.plain or call.attrs.axis is None:
-        return None
-    gone = {int(axis) % len(view.order) for axis in call.attrs.axis}
-    left = sorted({*view.order} - gone)
-    order = tuple(left.index(axis) for axis in view.order if axis not in gone)
-    return _View(relax.op.squeeze(view.value, sorted(view.places(sorted(gone)))), order)
-
-
-def _adaptive_pool(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    view = views.of(emitter, call.args[0])
-    if view is None or view.order != _IMAGE or call.attrs.layout != "NCHW":
-        return None
-    found = relax.op.nn.adaptive_avg_pool2d(view.value, call.attrs.output_size, layout="NHWC")
-    return _View(found, _IMAGE)
-
-
-def _resize(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    view, attrs = views.of(emitter, call.args[0]), call.attrs
-    if view is None or view.order != _IMAGE or attrs.layout != "NCHW":
-        return None
-    found = relax.op.image.resize2d(
-        view.value,
-        call.args[1],
-        roi=[float(edge) for edge in attrs.roi],
-        layout="NHWC",
-        method=attrs.method,
-        coordinate_transformation_mode=attrs.coordinate_transformation_mode,
-        rounding_method=attrs.rounding_method,
-        cubic_alpha=attrs.cubic_alpha,
-        cubic_exclude=attrs.cubic_exclude,
-        extrapolation_value=attrs.extrapolation_value,
-        out_dtype=attrs.out_dtype,
-    )
-    return _View(found, _IMAGE)
-
-
-def _batch_norm(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    view, attrs = views.of(emitter, call.args[0]), call.attrs
-    if view is None or view.plain:
-        return None
-    statistics = [views.plain(emitter, argument) for argument in call.args[1:]]
-    found = relax.op.nn.batch_norm(
-        view.value,
-        *statistics,
-        axis=view.places([attrs.axis])[0],
-        epsilon=attrs.epsilon,
-        center=attrs.center,
-        scale=attrs.scale,
-        momentum=attrs.momentum,
-        training=attrs.training,
-    )
-    return _View(found, view.order)
-
-
-def _elementwise(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    """In the order of the first operand that has one of its own; operands of lower rank get its rank."""
-    rank = variable.ty.ndim
-    seen = [views.of(emitter, item) for item in tensors_of(call)]
-    orders = [view.order for view in seen if view is not None and not view.plain and len(view.order) == rank]
-    if not orders:
-        return None
-    operands = []
-    for argument in call.args:
-        kind = getattr(argument, "ty", None)
-        if not isinstance(kind, relax.TensorType):
-            operands.append(argument)
-        elif kind.ndim == rank:
-            operands.append(views.ordered(emitter, argument, orders[0]))
-        elif all(int(extent) == 1 for extent in kind.shape.values):
-            operands.append(views.plain(emitter, argument))
-        else:
-            extents = [1] * (rank - kind.ndim) + [int(extent) for extent in kind.shape.values]
-            wide = emitter.emit(relax.op.reshape(views.plain(emitter, argument), extents))
-            operands.append(emitter.emit(relax.op.permute_dims(wide, orders[0])))
-    return _View(tvm.ir.Call(call.op, operands, call.attrs), orders[0])
-
-
-def _concat(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    if not isinstance(call.args[0], relax.Tuple):
-        return None
-    seen = [views.of(emitter, field) for field in call.args[0].fields]
-    orders = [view.order for view in seen if view is not None and not view.plain]
-    if not orders:
-        return None
-    axis = _View(None, orders[0]).places([call.attrs.axis])[0]
-    fields = [views.ordered(emitter, field, orders[0]) for field in call.args[0].fields]
-    return _View(relax.op.concat(fields, axis), orders[0])
-
-
-def _split(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    view = views.of(emitter, call.args[0])
-    if view is None or view.plain:
-        return None
-    sections = call.attrs.indices_or_sections
-    parts = int(sections) if isinstance(sections, int | tvm.tirx.IntImm) else [int(place) for place in sections]
-    return _View(relax.op.split(view.value, parts, view.places([call.attrs.axis])[0]), view.order)
-
-
-def _slice(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    view = views.of(emitter, call.args[0])
-    if view is None or view.plain:
-        return None
-    axes = view.places([int(axis.value) for axis in call.args[1].fields])
-    places = relax.Tuple([relax.prim_value(axis) for axis in axes])
-    return _View(tvm.ir.Call(call.op, [view.value, places, *call.args[2:]], call.attrs), view.order)
-
-
-def _pad(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    view = views.of(emitter, call.args[0])
-    if view is None or view.plain:
-        return None
-    widths = [int(width) for width in call.attrs.pad_width]
-    moved = [width for axis in view.order for width in widths[2 * axis : 2 * axis + 2]]
-    return _View(relax.op.nn.pad(view.value, moved, call.attrs.pad_mode, call.attrs.pad_value), view.order)
-
-
-def _softmax(make: Callable[..., Any]) -> Handler:
-    def softmax(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-        view = views.of(emitter, call.args[0])
-        if view is None or view.plain:
-            return None
-        return _View(make(view.value, view.places([call.attrs.axis])[0]), view.order)
-
-    return softmax
-
-
-def _reduce(make: Callable[..., Any]) -> Handler:
-    def reduce(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-        """Also without its axes if those that are left come in their old order."""
-        view, attrs = views.of(emitter, call.args[0]), call.attrs
-        if view is None or view.plain or attrs.axis is None:
-            return None
-        rank = len(view.order)
-        gone = {int(axis) % rank for axis in attrs.axis}
-        left = [axis for axis in view.order if axis not in gone]
-        found = make(view.value, sorted(view.places(sorted(gone))), attrs.keepdims)
-        if attrs.keepdims:
-            return _View(found, view.order)
-        return _View(found, tuple(range(len(left)))) if left == sorted(left) else None
-
-    return reduce
-
-
-def _permute(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    """Where the axes end up as they were, or as they are in images, nothing moves."""
-    view = views.of(emitter, call.args[0])
-    if view is None or call.attrs.axes is None:
-        return None
-    axes = [int(axis) % len(view.order) for axis in call.attrs.axes]
-    order = tuple(axes.index(axis) for axis in view.order)
-    if order in (_IMAGE, _TOKENS, tuple(range(len(order)))):
-        return _View(view.value, order)
-    if view.plain:
-        return None
-    spread = _spread(len(order))
-    moved = relax.op.permute_dims(view.value, _View(None, order).places(spread))
-    return _View(moved, spread)
-
-
-def _spread(rank: int) -> Order:
-    """The order of an image whose channels are split into groups: spatial axes before them."""
-    return (0, rank - 2, rank - 1, *range(1, rank - 2))
-
-
-def _reshape(views: _Views, emitter: Emitter, call: Any, variable: relax.Var) -> _View | None:
-    """Channels that are split or joined stay last; where there is one pixel, the order does not matter."""
-    view = views.of(emitter, call.args[0])
-    kind = variable.ty
-    if view is None or view.plain or not isinstance(kind.shape, relax.ShapeExpr):
-        return None
-    old = [int(extent) for extent in call.args[0].ty.shape.values]
-    new = [int(extent) for extent in kind.shape.values]
-    wide = [axis for axis in view.order if old[axis] != 1]
-    if wide == sorted(wide):
-        return _View(relax.op.reshape(view.value, new), tuple(range(len(new))))
-    rank = len(old)
-    if view.order == _TOKENS and len(new) == 4 and new[:2] == old[:2]:
-        return _View(relax.op.reshape(view.value, [new[axis] for axis in _IMAGE]), _IMAGE)
-    if rank < 4 or view.order != _spread(rank):
-        return None
-    if len(new) >= 4 and [new[0], *new[-2:]] == [old[0], *old[-2:]]:
-        order = _spread(len(new))
-    elif len(new) == 3 and new[0] == old[0] and new[2] == old[-2] * old[-1]:
-        order = _TOKENS
-    else:
-        return None
-    return _View(relax.op.reshape(view.value, [new[axis] for axis in order]), order)
-
-
-_HANDLERS: Mapping[str, Handler] = {
-    "nn.conv2d": _convolution,
-    "nn.max_pool2d": _pool(relax.op.nn.max_pool2d),
-    "nn.avg_pool2d": _pool(relax.op.nn.avg_pool2d),
-    "nn.avg_pool3d": _pool_over_channels,
-    "nn.adaptive_avg_pool2d": _adaptive_pool,
-    "nn.batch_norm": _batch_norm,
-    "nn.pad": _pad,
-    "nn.softmax": _softmax(relax.op.nn.softmax),
-    "nn.log_softmax": _softmax(relax.op.nn.log_softmax),
-    "image.resize2d": _resize,
-    "concat": _concat,
-    "split": _split,
-    "strided_slice": _slice,
-    "permute_dims": _permute,
-    "reshape": _reshape,
-    "expand_dims": _expand_dims,
-    "squeeze": _squeeze,
-    "mean": _reduce(relax.op.mean),
-    "sum": _reduce(relax.op.sum),
-    "max": _reduce(relax.op.max),
-    "min": _reduce(relax.op.min),
-    "prod": _reduce(relax.op.prod),
-}
-
-_ELEMENTWISE = frozenset((
-    "abs", "acos", "acosh", "add", "asin", "asinh", "astype", "atan", "atanh", "ceil", "clip", "cos", "cosh", "divide",
-    "equal", "erf", "exp", "floor", "floor_divide", "floor_mod", "greater", "greater_equal", "isfinite", "isinf",
-    "isnan", "less", "less_equal", "log", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
-    "minimum", "mod", "multiply", "negative", "nn.gelu", "nn.gelu_tanh", "nn.leakyrelu", "nn.relu", "nn.relu6",
-    "nn.selu", "nn.silu", "nn.softplus", "not_equal", "power", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh",
-    "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
-))  # fmt: skip
+def _with_channels_last(views: LayoutViews, emitter: Emitter, variable: relax.Var, value: Any) -> Any:
+    """What stands for one binding; its view is remembered."""
+    tensors = tensors_of(value)
+    if tensors and all(emitter.is_constant(emitter.read(item)) for item in tensors):
+        return emitter.read(value)
+    if isinstance(value, relax.TupleGetItem) and value.tuple_value in views.fields:
+        field = emitter.emit(emitter.read(value), variable.name)
+        order = views.fields[value.tuple_value]
+        if len(order) == variable.ty.ndim:  # not the statistics of a batch_norm
+            views.views[variable] = View(field, order)
+        return field
+    is_operator = isinstance(value, tvm.ir.Call) and isinstance(value.op, tvm.ir.Op)
+    rule = rule_of(value.op.name.removeprefix("relax.")) if is_operator else None
+    found = rule(views, emitter, value, variable) if rule is not None else None
+    if found is None:
+        return views.plain_all(emitter, value)
+    whole = emitter.emit(found.value, variable.name)
+    if isinstance(variable.ty, relax.TupleType):
+        views.fields[variable] = found.order
+    elif not found.plain:
+        views.views[variable] = View(whole, found.order)
+    return whole
