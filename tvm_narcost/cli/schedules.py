@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from tvm_narcost.errors import NarcostError
+from tvm_narcost.errors import NarcostError, RuntimeMissingError
 
 if TYPE_CHECKING:
     from tvm_narcost.hook.metaschedule.collect import ScheduleReport
@@ -26,9 +26,17 @@ def run_schedules(args: argparse.Namespace) -> int:
     if args.work_dir is None:
         raise NarcostError("--schedules: expected --work-dir DIR, the folder that the measured schedules go into")
     from hardware_profiles import load_profile
-    from tvm_narcost.hook.target import target_of
 
     profile = load_profile(args.profile)
+    try:
+        from tvm_narcost.hook.target import target_of
+    except ImportError as error:
+        if error.name != "tvm":
+            raise
+        raise RuntimeMissingError(
+            "--schedules: TVM is not installed here; install it with `pip install 'tvm-narcost[tvm]'`"
+        ) from error
+
     target_of(profile)
     from tqdm import tqdm
 

@@ -283,12 +283,13 @@ def _choose(
         if not any(mean_s(record) <= UNMEASURED_S for record in records):
             space = Space(task.dispatched[0], target, settings.seed + index)
             candidates = space.draw(settings.sample)
-            scores = [float(score) for score in cost_model.predict(space.context, candidates)]
-            best = candidates[max(range(len(candidates)), key=scores.__getitem__)]
-            workload = database.commit_workload(space.module)
-            database.commit_tuning_record(
-                ms.database.TuningRecord(best.sch.trace, workload, [UNMEASURED_S], target, best.args_info)
-            )
+            if candidates:  # a kernel that cannot be scheduled has none, and keeps the pipeline's own
+                scores = [float(score) for score in cost_model.predict(space.context, candidates)]
+                best = candidates[max(range(len(candidates)), key=scores.__getitem__)]
+                workload = database.commit_workload(space.module)
+                database.commit_tuning_record(
+                    ms.database.TuningRecord(best.sch.trace, workload, [UNMEASURED_S], target, best.args_info)
+                )
         if progress is not None:
             progress(1)
 
