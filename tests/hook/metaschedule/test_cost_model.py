@@ -131,3 +131,15 @@ def test_tunes_a_workload_end_to_end(tmp_path: Path) -> None:
     assert len(records) == 24
     assert sum(float(record.run_secs[0]) > 1 for record in records) == 6  # every fourth failed
     assert model.seconds["update"] > 0 and len(model.measured) == 24
+
+
+def test_the_shipped_weights_rank_without_a_round(measured: Any) -> None:
+    context, candidates, _ = measured
+    model = NarFormerCostModel.pretrained(PROFILE, seed=7)
+    assert model.facts.profile == PROFILE and model.facts.dataset["workloads"] > 50
+    scores = model.predict(context, candidates)
+    assert (scores > 0).all() and len(np.unique(scores)) > 16
+    model.update(context, candidates, results_of(candidates))
+    assert not np.array_equal(model.predict(context, candidates), scores)
+    with pytest.raises(ArtifactError, match="narcost train --schedules"):
+        NarFormerCostModel.pretrained("epyc-zen5.onnxruntime")
