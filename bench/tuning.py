@@ -86,7 +86,8 @@ def main() -> None:
                     append_row(args.scratch, {"kernel": kernel, "model": model, "seed": seed, **found})
                     print(kernel, model, seed, found["best_us"], file=sys.stderr, flush=True)
     rows = list(read_rows(args.scratch))
-    write_result(args.write, "bench.tuning", _PROFILE, {"rows": rows, "summary": summarize(rows)})
+    shown = [{name: value for name, value in row.items() if name != "traces"} for row in rows]
+    write_result(args.write, "bench.tuning", _PROFILE, {"summary": summarize(rows), "rows": shown})
     print(json.dumps(summarize(rows), indent=1))
 
 
