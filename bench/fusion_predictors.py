@@ -67,7 +67,7 @@ def surely_faster(predicted_us: NDArray[np.float64]) -> int:
 
 
 PREDICTORS: dict[str, tuple[Predict, Mapping[str, Choose]]] = {
-    "narcost": (_narcost, {"narcost": surely_faster, "narcostfastest": fastest}),
+    "narcost": (_narcost, {"narcost": surely_faster, "narcost_fastest": fastest}),
     "kernel_sum": (_kernel_sum, {"kernel_sum": fastest}),
     "flops_bytes": (_flops_bytes, {"flops_bytes": fastest}),
     "tvm_default": (_tvm_default, {"tvm_default": fastest}),
