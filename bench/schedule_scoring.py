@@ -32,7 +32,7 @@ CANDIDATES = 512
 WARM_UP = 128  # measurements that both models have seen; XGBModel scores at random below 100
 KINDS = ("conv", "conv_1x1", "conv_depthwise", "matmul", "batch_matmul", "softmax", "layer_norm", "pool")
 _PROFILE = "epyc-zen5.tvm"
-_SOURCES = tuple(NetworkSource(family, 0) for family in ("resnet", "mobilenet_v2", "vit"))
+_SOURCES = tuple(NetworkSource(family, 0) for family in ("resnet", "mobilenet_v2", "vit", "bert"))
 
 
 def main() -> None:
