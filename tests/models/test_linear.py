@@ -35,19 +35,26 @@ def test_gradients_and_double_precision_are_torchs_own() -> None:
     x = torch.randn(40, 64)
     ours(x).square().sum().backward()
     theirs(x).square().sum().backward()
+    assert ours.weight.grad is not None and theirs.weight.grad is not None
     assert torch.equal(ours.weight.grad, theirs.weight.grad)
     with torch.inference_mode():
         assert torch.equal(ours.double()(x.double()), theirs.double()(x.double()))
 
 
 def test_inference_takes_onednn_and_training_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    called = []
+    called: list[int] = []
     real = torch.ops.mkldnn._linear_pointwise
-    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *args: called.append(1) or real(*args))
+
+    def counting(rows: torch.Tensor, *rest: object) -> torch.Tensor:
+        called.append(len(rows))
+        out: torch.Tensor = real(rows, *rest)
+        return out
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", counting)
     layer = Linear(64, 32)
     layer(torch.randn(40, 64))
     assert not called
     if torch.backends.mkldnn.is_available():
         with torch.inference_mode():
             layer(torch.randn(40, 64))
-        assert called
+        assert called == [40]
