@@ -67,6 +67,18 @@ def test_what_is_dear_is_not_computed_for_each_column() -> None:
     assert isinstance(by_rules(cheap, AVX2).body.block.body, tirx.For)
 
 
+def test_a_chain_of_functions_is_expanded_one_function_at_a_time() -> None:
+    """apache/tvm issue 20342: expanded into each other, the eighth would take minutes to compile."""
+
+    def chain(column: Any, matrix: Any) -> Any:
+        value = column
+        for _ in range(10):
+            value = topi.exp(topi.subtract(column, topi.multiply(value, tirx.const(0.5, "float32"))))
+        return topi.multiply(matrix, value)
+
+    check(kernel(chain, (64, 1), (64, 48)), AVX512)
+
+
 @pytest.mark.parametrize("shape", [(256, 512), (1, 512, 512)])
 def test_parallel_where_there_is_enough_to_do(shape: tuple[int, ...]) -> None:
     for operation in (topi.nn.relu, lambda x: topi.nn.softmax(x, axis=-1), topi.transpose):

@@ -37,8 +37,13 @@ class Injective(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
 
 
 def inline_injective(kernel: Kernel) -> None:
-    """Inline each injective block into its readers, unless that would compute something dear more than once."""
-    for block in kernel.blocks():
+    """Inline each injective block into its readers, unless that would compute something dear more than once.
+
+    Nor is one transcendental function inlined into another: each is expanded into arithmetic that uses its argument
+    several times, and TVM takes exponentially long over a chain of them.
+    """
+    for name in [block.name for block in kernel.blocks()]:
+        block = kernel.block(name)  # as it is by now, with what was inlined into it
         if block.is_injective and _pays(block, kernel.readers(block.name)):
             try:
                 kernel.schedule.compute_inline(kernel.schedule.get_sblock(block.name))
@@ -54,6 +59,8 @@ def _pays(block: Block, readers: list[Block]) -> bool:
         return True
     if has_call(value, _BRANCH) and any(not reader.is_injective for reader in readers):
         return False  # padding would be tested for in the innermost loop
+    if is_dear(value) and any(is_dear(reader.store.value) for reader in readers):
+        return False
     read = sum(reader.volume * _reads(reader, block) for reader in readers)
     if read <= block.volume:
         return True
