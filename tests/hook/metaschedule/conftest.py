@@ -13,4 +13,5 @@ def fresh_logger() -> Iterator[None]:
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
+    logger.propagate = True  # to one that keeps its records to itself pytest adds handlers without a name
     yield
