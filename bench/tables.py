@@ -148,6 +148,25 @@ def _fusion() -> str:
     )
 
 
+def _schedules() -> str:
+    """Networks under the project's schedules beside ONNX Runtime, with as many threads each."""
+    document = _read("schedules")
+    counts = sorted(document["summary"], key=int)
+    found = {(row["network"], str(row["threads"])): row for row in document["networks"]}
+    rows = [
+        [name, *(f"{found[name, count][key]:.2f}" for count in counts for key in ("tvm_ms", "onnxruntime_ms", "ratio"))]
+        for name in dict.fromkeys(row["network"] for row in document["networks"])
+    ]
+    means = [["", "", f"**{document['summary'][count]['geometric_mean']:.2f}**"] for count in counts]
+    rows.append(["**geometric mean**", *(cell for cells in means for cell in cells)])
+    header = [f"{name}, {count} threads" for count in counts for name in ("narcost ms", "ONNX Runtime ms", "ratio")]
+    unscheduled = next(row for row in document["networks"] if "unscheduled_ms" in row)
+    return _markdown(["network", *header], rows) + (
+        f"\n{unscheduled['network']} as TVM compiles it by itself takes {unscheduled['unscheduled_ms']:.0f} ms, "
+        f"{unscheduled['unscheduled_ms'] / unscheduled['tvm_ms']:.0f} times as long.\n"
+    )
+
+
 def _rank_speed() -> str:
     """Seconds to rank the fusion plans of a network."""
     rows = [
@@ -307,6 +326,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "planners_openvino": partial(_planners, "planners_openvino"),
     "fusion": _fusion,
     "rank_speed": _rank_speed,
+    "schedules": _schedules,
     "reading": _reading,
     "speed": _speed,
     "tokens": _tokens,
