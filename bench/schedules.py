@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=["build", "time"])
     parser.add_argument("--profile", default="epyc-zen5.tvm")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--scratch", type=Path, default=Path("/tmp/narcost-schedules"))
     parser.add_argument("--networks", nargs="+", default=[*LIGHT_NETWORKS, *ZOO_NETWORKS])
     arguments = parser.parse_args()
@@ -57,7 +57,7 @@ def main() -> None:
     rows = []
     for profile in profiles:
         for name in arguments.networks:
-            os.sched_setaffinity(0, cores)  # TVM's thread pool leaves its caller on one core
+            os.sched_setaffinity(0, cores)
             rows.append(_time(name, profile, arguments.scratch))
     result = {"summary": summary(rows), "networks": rows}
     print(result["summary"])
@@ -160,8 +160,10 @@ def _time(name: str, profile: HardwareProfile, scratch: Path) -> dict[str, Any]:
     threads = profile.runtime.threads
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    with pinned(threads):
+    with pinned(threads) as cores:
         tvm.get_global_func("runtime.config_threadpool")(1, threads)
+        if cores:
+            os.sched_setaffinity(0, cores)  # TVM's pool leaves its caller on one core
         session = onnxruntime.InferenceSession(scratch / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
         kinds = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32"}
         feed = {item.name: random_input(item.name, item.shape, kinds[item.type]) for item in session.get_inputs()}

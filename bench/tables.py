@@ -159,7 +159,11 @@ def _schedules() -> str:
     ]
     means = [["", "", f"**{document['summary'][count]['geometric_mean']:.2f}**"] for count in counts]
     rows.append(["**geometric mean**", *(cell for cells in means for cell in cells)])
-    header = [f"{name}, {count} threads" for count in counts for name in ("narcost ms", "ONNX Runtime ms", "ratio")]
+    header = [
+        f"{name}, {count} thread{'s' * (count != '1')}"
+        for count in counts
+        for name in ("narcost ms", "ONNX Runtime ms", "ratio")
+    ]
     unscheduled = next(row for row in document["networks"] if "unscheduled_ms" in row)
     return _markdown(["network", *header], rows) + (
         f"\n{unscheduled['network']} as TVM compiles it by itself takes {unscheduled['unscheduled_ms']:.0f} ms, "
