@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
 from tvm_narcost.tokens import default
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.losses import kernel_loss
+from tvm_narcost.training.optimization import Optimization
 
 __all__ = ["DEFAULT_CONFIG", "PLAN_SETTINGS", "TrainingSettings", "settings_for", "train_network"]
 
@@ -93,13 +92,12 @@ def train_network(
     torch.manual_seed(seed)
     network = NarFormer(config)
     network.standardise(torch.from_numpy(np.concatenate([example.tokens for example in examples])))
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
-    optimizer = torch.optim.AdamW(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    steps = settings.epochs * -(-len(examples) // settings.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.05, final_div_factor=4.0
+    optimization = Optimization(
+        network,
+        settings.epochs * -(-len(examples) // settings.batch),
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        averaging=settings.averaging,
     )
     random = np.random.default_rng(seed)
     network_of = _networks(examples)
@@ -112,15 +110,9 @@ def train_network(
                 logs, batch.yardstick_us, batch.kernels_us, batch.mask, settings.token_weight, settings.ranking_weight,
                 batch.networks, settings.difference_weight,
             )  # fmt: skip
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            averaged.update_parameters(network)
-            losses.append(float(loss.detach()))
+            losses.append(optimization.step(loss))
         progress(epoch, float(np.mean(losses)))
-    return cast(NarFormer, averaged.module).eval()
+    return optimization.averaged()
 
 
 def _networks(examples: Sequence[Example]) -> NDArray[np.intp]:

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.narformer import NarFormerConfig
 from tvm_narcost.models.schedule_ranker import RANKER_CONFIG, ScheduleRanker
 from tvm_narcost.tokens.store_tokens import StoreTokens
+from tvm_narcost.training.optimization import Optimization
 
 __all__ = [
     "MeasuredSchedules",
@@ -152,15 +151,15 @@ def train_ranker(
     torch.manual_seed(seed)
     ranker = ScheduleRanker(config)
     ranker.standardise(torch.from_numpy(measured.tokens.values), torch.from_numpy(measured.tokens.context))
-    averaged = AveragedModel(ranker, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
-    optimizer = torch.optim.AdamW(
-        ranker.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
     random = np.random.default_rng(seed)
     groups = ScheduleGroups(measured)
     steps = settings.epochs * max(1, round(len(measured) / (settings.workloads * settings.candidates)))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps + 1, pct_start=0.05, final_div_factor=4.0
+    optimization = Optimization(
+        ranker,
+        steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        averaging=settings.averaging,
     )
     ranker.train()
     losses = []
@@ -169,16 +168,10 @@ def train_ranker(
         loss = schedule_loss(
             ranker(batch.tokens, batch.mask, batch.context).view_as(batch.target), batch.target, settings
         )
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(ranker.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        averaged.update_parameters(ranker)
-        losses.append(float(loss.detach()))
+        losses.append(optimization.step(loss))
         if (step + 1) % max(1, steps // settings.epochs) == 0:
             progress((step + 1) * settings.epochs // steps, float(np.mean(losses[-100:])))
-    return cast(ScheduleRanker, averaged.module).eval()
+    return optimization.averaged()
 
 
 class ScheduleGroups:
