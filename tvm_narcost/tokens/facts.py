@@ -130,9 +130,10 @@ class _Kernel:
 
 
 def _describe(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _Kernel:
-    work = inline(graph, members) if inlining else _counted(graph, members)
+    costs = [operator_cost(graph, index) for index in members]
+    work = inline(graph, members, costs) if inlining else _counted(costs)
     main = _main_node(graph, members, work.flops)
-    row = _static_row(graph, members, main, work, moving_member(graph, members) if inlining else None)
+    row = _static_row(graph, members, main, costs, work, moving_member(graph, members) if inlining else None)
     op, edges = graph.nodes[main].op, {edge for index in members for edge in graph.nodes[index].inputs}
     return _Kernel(
         op=op,
@@ -146,9 +147,9 @@ def _describe(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _K
     )
 
 
-def _counted(graph: OpGraph, members: tuple[int, ...]) -> InlinedWork:
+def _counted(costs: Sequence[OperatorCost]) -> InlinedWork:
     """The work of a kernel of a library: what its operators count, and nothing in memory between them."""
-    return InlinedWork(tuple(float(operator_cost(graph, index).flops) for index in members), 0)
+    return InlinedWork(tuple(float(cost.flops) for cost in costs), 0)
 
 
 def _main_node(graph: OpGraph, members: tuple[int, ...], work: Sequence[float]) -> int:
@@ -172,10 +173,14 @@ def _activation(graph: OpGraph, members: tuple[int, ...], main: int) -> str:
 
 
 def _static_row(
-    graph: OpGraph, members: tuple[int, ...], main: int, work: InlinedWork, moving: int | None
+    graph: OpGraph,
+    members: tuple[int, ...],
+    main: int,
+    costs: list[OperatorCost],
+    work: InlinedWork,
+    moving: int | None,
 ) -> Sequence[float]:
     """The columns that depend on the kernel's own nodes alone; ``moving`` says how the kernel reads, else ``main``."""
-    costs = [operator_cost(graph, index) for index in members]
     node = graph.nodes[main]
     if len(members) == 1:
         traffic = (costs[0].input_bytes, costs[0].parameter_bytes, costs[0].output_bytes)

@@ -9,7 +9,7 @@ rule of hook/schedules/injective.py. And a transpose inlined into arithmetic mak
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay_frontend.costs import operator_cost
+from relay_frontend.costs import OperatorCost
 from relay_frontend.graph import OpGraph
 from relay_frontend.ops import operator_category
 
@@ -43,9 +43,11 @@ class InlinedWork:
     kept_bytes: int
 
 
-def inline(graph: OpGraph, members: Sequence[int]) -> InlinedWork:
-    """The work of a kernel; ``members`` are its nodes, ascending."""
-    costs = [operator_cost(graph, index).flops * _INSTRUCTIONS.get(graph.nodes[index].op, 1) for index in members]
+def inline(graph: OpGraph, members: Sequence[int], counted: Sequence[OperatorCost]) -> InlinedWork:
+    """The work of a kernel; ``members`` are its nodes, ascending, and ``counted`` is what each costs by itself."""
+    costs = [
+        cost.flops * _INSTRUCTIONS.get(graph.nodes[index].op, 1) for index, cost in zip(members, counted, strict=True)
+    ]
     if len(members) == 1:
         return InlinedWork((float(costs[0]),), 0)
     inlined, kept = _inlined_and_kept(graph, members)
