@@ -10,7 +10,7 @@ from tvm_narcost.errors import CompileError
 from tvm_narcost.hook.bindings import bindings_of, is_call_tir, with_bindings
 from tvm_narcost.hook.prepare import PreparedModule
 
-__all__ = ["tvm_plan"]
+__all__ = ["tag_calls", "tvm_plan"]
 
 
 def tvm_plan(prepared: PreparedModule) -> FusionPlan:
@@ -22,7 +22,7 @@ def tvm_plan(prepared: PreparedModule) -> FusionPlan:
     Raises:
         CompileError: an operator is in no group, because nothing is left of it once it is legalised.
     """
-    tagged, calls = _tag(prepared.outline)
+    tagged, calls = tag_calls(prepared.outline)
     with prepared.target:
         fused = relax.transform.FuseOps()(tagged)
     kernels: list[set[int]] = []
@@ -45,7 +45,7 @@ def tvm_plan(prepared: PreparedModule) -> FusionPlan:
     return FusionPlan(graph, tuple(tuple(sorted(kernel)) for kernel in kernels), "tvm")
 
 
-def _tag(outline: tvm.IRModule) -> tuple[tvm.IRModule, dict[str, relax.Var]]:
+def tag_calls(outline: tvm.IRModule) -> tuple[tvm.IRModule, dict[str, relax.Var]]:
     """Each call of a PrimFunc calls a copy of its own; returns the copies' names and who calls them."""
     changed = outline.clone()
     calls: dict[str, relax.Var] = {}

@@ -4,6 +4,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import onnx
 import tvm
@@ -12,7 +13,7 @@ from tvm.relax.frontend.onnx import from_onnx
 from tvm_narcost.errors import CompileError
 from tvm_narcost.hook.stderr import silent_stderr
 
-__all__ = ["import_onnx"]
+__all__ = ["import_onnx", "import_quietly"]
 
 
 def import_onnx(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | None = None) -> tvm.IRModule:
@@ -26,16 +27,21 @@ def import_onnx(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] | 
         CompileError: the importer refuses it.
     """
     bound = {name: list(shape) for name, shape in (shapes or {}).items()}
+    try:
+        return import_quietly(model, shape_dict=bound or None)
+    except Exception as error:  # TVM raises whatever it likes
+        lines = str(error).strip().splitlines() or [""]
+        raise CompileError(
+            f"TVM cannot import {model.graph.name!r} ({type(error).__name__}: {lines[-1]}), expected a network of "
+            "operators that its ONNX importer has, of static shapes"
+        ) from error
+
+
+def import_quietly(model: onnx.ModelProto, **options: Any) -> tvm.IRModule:
+    """What :func:`import_onnx` does, with the importer's own options; what it raises is left as it is."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), silent_stderr():
         warnings.simplefilter("ignore", UserWarning)  # of each input that it renames; it prints operators as well
-        try:
-            return from_onnx(_with_optional_inputs_left_out(model), shape_dict=bound or None)
-        except Exception as error:  # TVM raises whatever it likes
-            lines = str(error).strip().splitlines() or [""]
-            raise CompileError(
-                f"TVM cannot import {model.graph.name!r} ({type(error).__name__}: {lines[-1]}), expected a network of "
-                "operators that its ONNX importer has, of static shapes"
-            ) from error
+        return from_onnx(_with_optional_inputs_left_out(model), **options)
 
 
 def _with_optional_inputs_left_out(model: onnx.ModelProto) -> onnx.ModelProto:

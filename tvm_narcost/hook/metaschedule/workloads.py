@@ -5,11 +5,8 @@ inferences (``transform_params``) is left out. What is left is lowered as TVM's 
 groups included, in the layout NCHW or NHWC.
 """
 
-import contextlib
-import io
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,12 +17,12 @@ import tvm
 import tvm_ffi
 from onnx import helper, numpy_helper
 from tvm import relax
-from tvm.relax.frontend.onnx import from_onnx
 from tvm.s_tir import meta_schedule as ms
 from tvm.s_tir.analysis import estimate_tir_flops
 
 from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import CompileError
+from tvm_narcost.hook.importing import import_quietly
 from tvm_narcost.hook.stderr import silent_stderr
 from tvm_narcost.hook.target import target_of
 from tvm_narcost.zoo import generate
@@ -290,9 +287,7 @@ def _is_convolution_alone(node: onnx.NodeProto | None, readers: dict[str, int]) 
 
 def _lower(model: onnx.ModelProto, target: tvm.target.Target, layout: str) -> tvm.IRModule:
     """The network's kernels, fused, in a module whose constants are inputs."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore", UserWarning)
-        module = from_onnx(model, keep_params_in_input=True)
+    module = import_quietly(model, keep_params_in_input=True)
     module, _ = relax.frontend.detach_params(module)
     passes = [relax.transform.DecomposeOpsForInference()]
     if layout == "NHWC":

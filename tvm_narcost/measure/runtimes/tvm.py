@@ -5,24 +5,21 @@ nothing; FuseOps' groups are the plan. ``narcost`` is the hook, which compiles a
 """
 
 import contextlib
-import io
-import os
-import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx
 import tvm
 from tvm import relax
-from tvm.relax.frontend.onnx import from_onnx
 
 from hardware_profiles import HardwareProfile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.errors import MeasurementError
 from tvm_narcost.fusion.legality import FusionSpace
+from tvm_narcost.hook.importing import import_quietly
 from tvm_narcost.hook.prepare import PreparedModule
+from tvm_narcost.hook.stderr import silent_stderr
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.outcome import measured, one_line, runtime_errors
@@ -152,12 +149,10 @@ def _plan(module: tvm.IRModule, target: tvm.target.Target, name: str) -> RelaxPl
 
 
 def _import(model: onnx.ModelProto) -> tvm.IRModule:
-    """To Relax. The importer warns of each input that it renames, and prints the operator on which it fails."""
+    """To Relax, as the hook imports it."""
     prepared = with_unique_weights(with_weights(model))
-    with _tvm_errors(model.graph.name, "import"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        with contextlib.redirect_stdout(io.StringIO()):
-            return from_onnx(prepared)
+    with _tvm_errors(model.graph.name, "import"):
+        return import_quietly(prepared)
 
 
 def _target(profile: HardwareProfile) -> tvm.target.Target:
@@ -173,19 +168,5 @@ def _target(profile: HardwareProfile) -> tvm.target.Target:
 @contextlib.contextmanager
 def _tvm_errors(network: str, verb: str) -> Iterator[None]:
     """Turn what TVM raises into a MeasurementError, and keep what it prints to itself."""
-    with runtime_errors("TVM", network, verb), _silent_stderr():
+    with runtime_errors("TVM", network, verb), silent_stderr():
         yield
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Without what TVM's C++ code writes to file descriptor 2: advice to authors of kernels, hundreds of lines."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
