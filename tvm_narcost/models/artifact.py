@@ -21,6 +21,7 @@ __all__ = [
     "read_document",
     "read_weights",
     "write_artifact",
+    "write_parts",
     "write_whole",
 ]
 
@@ -69,11 +70,18 @@ class ArtifactFacts:
 
 def write_artifact(folder: Path, facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> None:
     """Write both files, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parts(folder / _WEIGHTS, weights, folder / _FACTS, asdict(facts))
+
+
+def write_parts(
+    weights_path: Path, weights: Mapping[str, NDArray[Any]], facts_path: Path, facts: Mapping[str, Any]
+) -> None:
+    """Write weights as safetensors and then what they are as JSON, each file whole or not at all."""
     from safetensors.numpy import save
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / _WEIGHTS, save(dict(weights)))
-    write_whole(folder / _FACTS, (json.dumps(asdict(facts), indent=1, sort_keys=True) + "\n").encode())
+    write_whole(weights_path, save(dict(weights)))
+    write_whole(facts_path, (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,6 +1,5 @@
 """Artifact of a ScheduleRanker: safetensors weights beside JSON facts."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from tvm_narcost import __version__
 from tvm_narcost.errors import ArtifactError
-from tvm_narcost.models.artifact import read_document, read_weights, write_whole
+from tvm_narcost.models.artifact import read_document, read_weights, write_parts
 from tvm_narcost.models.narformer import NarFormerConfig
 from tvm_narcost.models.schedule_ranker import RANKER_CONFIG, ScheduleRanker
 from tvm_narcost.tokens import store_tokens
@@ -91,13 +90,10 @@ def write_ranker(folder: Path, ranker: ScheduleRanker, facts: RankerFacts) -> No
     Raises:
         ArtifactError: the folder cannot be written.
     """
-    from safetensors.numpy import save
-
     weights = {name: value.detach().numpy() for name, value in ranker.state_dict().items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / _WEIGHTS, save(weights))
-        write_whole(folder / _FACTS, (json.dumps(asdict(facts), indent=1, sort_keys=True) + "\n").encode())
+        write_parts(folder / _WEIGHTS, weights, folder / _FACTS, asdict(facts))
     except OSError as error:
         raise ArtifactError(f"artifact {folder}: {error.strerror}, expected a folder to write to") from error
 
