@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tvm_narcost.errors import NarcostError
 
-__all__ = ["DEFAULT_PROFILE", "add_database", "add_profile", "add_shapes", "parse_shape", "unique_shapes"]
+__all__ = ["DEFAULT_PROFILE", "add_database", "add_profile", "add_shapes", "parse_shape", "positive", "unique_shapes"]
 
 DEFAULT_PROFILE = "epyc-zen5.onnxruntime"
 
@@ -42,6 +42,13 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     if not name or not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes.split("x")):
         raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=1x3x224x224, every dimension a positive integer")
     return name, tuple(int(size) for size in sizes.split("x"))
+
+
+def positive(text: str) -> int:
+    """A count of at least one."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive integer")
+    return int(text)
 
 
 def unique_shapes(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_narcost.cli.options import add_profile, add_shapes, unique_shapes
+from tvm_narcost.cli.options import add_profile, add_shapes, positive, unique_shapes
 from tvm_narcost.cli.tables import aligned, milliseconds
 from tvm_narcost.errors import NarcostError
 
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_profile(parser, default=DEFAULT_PROFILE)
     add_shapes(parser)
     parser.add_argument(
-        "--top", type=_positive, default=10, metavar="K", help="how many plans to show (default: %(default)s)"
+        "--top", type=positive, default=10, metavar="K", help="how many plans to show (default: %(default)s)"
     )
     parser.add_argument(
         "--candidates",
-        type=_positive,
+        type=positive,
         default=256,
         metavar="N",
         help="most plans that are looked at (default: %(default)s)",
@@ -120,12 +120,6 @@ def _measure(network: "PlannableNetwork", shown: "Sequence[RankedPlan]") -> list
         samples_us = measurement.samples_us
         found[plan.kernels] = statistics.median(samples_us) / 1e3 if samples_us else None
     return [found[ranked.plan.kernels] for ranked in shown]
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive whole number")
-    return int(text)
 
 
 def _document(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
+from tvm_narcost.cli.options import positive
 
 __all__ = ["add_arguments", "run"]
 
@@ -20,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file that `narcost database export --format schedules` wrote",
     )  # fmt: skip
     parser.add_argument(
-        "--members", type=_positive, default=1, metavar="N", help="networks in the ensemble (default: %(default)s)"
+        "--members", type=positive, default=1, metavar="N", help="networks in the ensemble (default: %(default)s)"
     )
     parser.add_argument(
-        "--epochs", type=_positive, metavar="N", help="passes over the data (default: as for the shipped one)"
+        "--epochs", type=positive, metavar="N", help="passes over the data (default: as for the shipped one)"
     )
 
 
@@ -61,9 +62,3 @@ def run(args: argparse.Namespace) -> int:
         f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %"
     )
     return 0
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a positive integer")
-    return int(text)
