@@ -1,5 +1,6 @@
 """Row reductions, pools and injective blocks: right where rows fill no whole number of vectors, and in vectors."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 pytest.importorskip("tvm")
 
-from tvm import te, tirx, topi
+from tvm import s_tir, te, tirx, topi
 
 from tests.hook.schedules import AVX2, AVX512, by_rules, check, inputs_of, kernel, run, threads, vector_widths
 
@@ -55,9 +56,36 @@ def test_rows_are_reduced_into_lanes() -> None:
     assert vector_widths(check(kernel(lambda x: topi.nn.softmax(x, axis=-1), (4, 64)), AVX512)) == {16}
 
 
-def test_kernel_is_left_where_nothing_lies_side_by_side() -> None:
+def test_reduction_is_left_where_nothing_lies_side_by_side() -> None:
     """Every other element is read, along a row and across: vectors would be put together element by element."""
-    assert by_rules(kernel(pool("max", (2, 2), "NCHW"), (1, 3, 9, 9)), AVX2) is None
+    unpadded = kernel(lambda x: topi.nn.pool2d(x, (2, 2), (2, 2), (1, 1), (0, 0, 0, 0), "max"), (1, 3, 16, 16))
+    assert by_rules(unpadded, AVX2) is None
+
+
+def test_what_follows_a_reduction_that_is_left_is_vectorised() -> None:
+    pooled = kernel(pool("max", (2, 2), "NCHW"), (1, 3, 16, 16), more=topi.erf)
+    assert vector_widths(check(pooled, AVX2)) == {8}
+
+
+def test_rows_are_not_computed_again_for_each_row_that_reads_them() -> None:
+    """The mean over everything is one row; what is made of it has as many rows as there are channels."""
+
+    def scaled(x: Any, scale: Any) -> Any:
+        row = topi.reshape(x, (1, 1, 288))
+        return topi.reshape(row - topi.sum(row, axis=2, keepdims=True), (1, 12, 6, 4)) * scale
+
+    scheduled = check(kernel(scaled, (1, 12, 6, 4), (12, 1, 1)), AVX2)
+    schedule = s_tir.Schedule(scheduled)
+    root = schedule.get_child_blocks(schedule.get_sblock("root"))
+    reduction = next(block for block in root if schedule.get(block).name_hint.endswith("_lanes_update"))
+    assert prod(int(schedule.get(loop).extent) for loop in schedule.get_loops(reduction)) == 288
+
+
+def test_reordered_elements_are_put_down_before_they_are_reduced() -> None:
+    def transposed_sum(x: Any) -> Any:
+        return topi.sum(topi.reshape(topi.transpose(x, (0, 2, 1)), (1, 96)), axis=1)
+
+    assert vector_widths(check(kernel(transposed_sum, (1, 8, 12)), AVX2)) == {8}
 
 
 def test_what_is_dear_is_not_computed_for_each_column() -> None:

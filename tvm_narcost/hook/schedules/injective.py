@@ -3,6 +3,7 @@
 from math import prod
 from typing import Any
 
+import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.ir import TensorLoad
 from tvm.s_tir.dlight.base import ScheduleRule
@@ -11,7 +12,16 @@ from tvm.target import Target
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, has_call, is_dear, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 
-__all__ = ["PARTITION", "Injective", "in_order", "inline_injective", "schedule_injective", "spread", "vectorize"]
+__all__ = [
+    "PARTITION",
+    "Injective",
+    "InjectiveParts",
+    "in_order",
+    "inline_injective",
+    "schedule_injective",
+    "spread",
+    "vectorize",
+]
 
 _BRANCH = frozenset({"tirx.if_then_else"})
 PARTITION = "pragma_loop_partition_hint"  # of a loop whose last round is less than the others: compile that by itself
@@ -36,15 +46,43 @@ class Injective(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
         return kernel.schedule
 
 
-def inline_injective(kernel: Kernel) -> None:
+class InjectiveParts(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
+    """What is injective around reductions that no other rule takes, such as pools with strides along the last axis.
+
+    The reductions stay in their plain loops: putting vectors together element by element is no faster.
+    """
+
+    def __init__(self, machine: Machine):
+        self.machine = machine
+
+    def apply(self, func: tirx.PrimFunc, target: Target, tunable: bool) -> s_tir.Schedule | None:
+        """See dlight's ScheduleRule; None where nothing is injective."""
+        kernel = open_kernel(func)
+        if kernel is None or not any(block.is_injective for block in kernel.blocks()):
+            return None
+        inline_injective(kernel, keep_rows=True)
+        for block in kernel.blocks():
+            if block.is_injective:
+                schedule_injective(kernel, block, self.machine)
+        return kernel.schedule
+
+
+def inline_injective(kernel: Kernel, *, keep_rows: bool = False) -> None:
     """Inline each injective block into its readers, unless that would compute something dear more than once.
 
     Nor is one transcendental function inlined into another: each is expanded into arithmetic that uses its argument
     several times, and TVM takes exponentially long over a chain of them.
+
+    Args:
+        kernel: is changed.
+        keep_rows: leave what reorders elements, such as a transpose, out of reductions, which then read along rows.
     """
     for name in [block.name for block in kernel.blocks()]:
         block = kernel.block(name)  # as it is by now, with what was inlined into it
-        if block.is_injective and _pays(block, kernel.readers(block.name)):
+        readers = kernel.readers(block.name)
+        if keep_rows and not _reads_rows(block) and not all(reader.is_injective for reader in readers):
+            continue
+        if block.is_injective and _pays(block, readers):
             try:
                 kernel.schedule.compute_inline(kernel.schedule.get_sblock(block.name))
             except s_tir.ScheduleError:
@@ -65,6 +103,23 @@ def _pays(block: Block, readers: list[Block]) -> bool:
     if read <= block.volume:
         return True
     return all(reader.is_injective for reader in readers) and not is_dear(value)
+
+
+def _reads_rows(block: Block) -> bool:
+    """Whether neighbours along the block's last axis are neighbours, or one and the same, in all that it reads."""
+    last = block.variables[-1] if block.variables else None
+    for load in loads(block.store.value):
+        *before, index = load.indices or [None]
+        if any(_uses(other, last) for other in before) or (_uses(index, last) and not _same(index, last)):
+            return False
+    return True
+
+
+def _uses(index: Any, variable: Any) -> bool:
+    found: list[Any] = []
+    if variable is not None and index is not None:
+        tvm_ffi.structural_walk(index, (type(variable), found.append))
+    return any(_same(node, variable) for node in found)
 
 
 def _reads(reader: Block, block: Block) -> int:

@@ -1,6 +1,7 @@
 """Reductions of one operand: over rows that lie in memory in one piece, as softmax and normalisations have them."""
 
 from collections.abc import Collection
+from math import prod
 from typing import Any
 
 from tvm import s_tir, tirx
@@ -15,7 +16,7 @@ from tvm_narcost.hook.schedules.injective import (
     spread,
     vectorize,
 )
-from tvm_narcost.hook.schedules.kernel import Block, Kernel, loads, open_kernel
+from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads, open_kernel
 from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.rewrite import nest, rebuilt, replaced
 
@@ -38,7 +39,7 @@ class RowReduction(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
         reductions = [block for block in kernel.blocks() if not block.is_injective]
         if not reductions or not all(map(is_row_reduction, reductions)):
             return None
-        inline_injective(kernel)
+        inline_injective(kernel, keep_rows=True)
         kernel, partial = reduce_into_lanes(kernel, self.machine)
         names = [block.name for block in kernel.blocks() if block.name not in partial.values()]
         rows = _join_rows(kernel, names, partial, self.machine)
@@ -67,6 +68,8 @@ def _join_rows(kernel: Kernel, names: list[str], partial: dict[str, str], machin
         _compute_at_rows(trial, names, partial, depth)
     except s_tir.ScheduleError:
         return 0
+    if any(_rounds(trial, name) > _rounds(kernel.schedule, name) for name in names):
+        return 0  # a row is read by several rows of the last block, and would be computed for each
     loops = _compute_at_rows(kernel.schedule, names, partial, depth)
     for block in map(kernel.block, names):
         inner = kernel.schedule.get_loops(kernel.schedule.get_sblock(block.name))[depth:]
@@ -77,6 +80,10 @@ def _join_rows(kernel: Kernel, names: list[str], partial: dict[str, str], machin
         kernel.schedule.reorder(*rows)
     spread(kernel.schedule, rows[0], machine, last.volume * last.bits // 8)
     return depth
+
+
+def _rounds(schedule: s_tir.Schedule, name: str) -> int:
+    return prod(extents(schedule, schedule.get_loops(schedule.get_sblock(name))))
 
 
 def _compute_at_rows(schedule: s_tir.Schedule, names: list[str], partial: dict[str, str], depth: int) -> list[Any]:
