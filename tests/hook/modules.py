@@ -112,3 +112,12 @@ def blurred(emit: Any, x: Any) -> Any:
     part = emit(relax.op.strided_slice(pooled, axes=[1], begin=[1], end=[8], strides=[2]))
     wide = emit(relax.op.image.resize2d(part, (7, 7), layout="NCHW"))
     return emit(relax.op.nn.adaptive_avg_pool2d(wide, (1, 1)))
+
+
+def sequence(emit: Any, x: Any) -> Any:
+    """One-dimensional convolutions, strided, depthwise and of one tap, with what is between them."""
+    conv = emit(relax.op.nn.conv1d(x, weight(8, 3, 5), strides=2, padding=2))
+    conv = emit(relax.op.nn.gelu(emit(relax.op.add(conv, weight(1, 8, 1, seed=2)))))
+    depth = emit(relax.op.nn.conv1d(conv, weight(8, 1, 3, seed=3), padding=2, dilation=2, groups=8))
+    point = emit(relax.op.nn.conv1d(emit(relax.op.add(depth, conv)), weight(6, 8, 1, seed=4)))
+    return emit(relax.op.mean(point, axis=2))

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("tvm")
 
 from relay_frontend.costs import operator_cost
-from tests.hook.modules import attention, blurred, build, normalised, numbers, profile, reference, run, separable
+from tests.hook.modules import attention, blurred, build, normalised, numbers, profile, reference, run, separable, sequence
 from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.lower import lower
 from tvm_narcost.hook.prepare import prepare
@@ -17,6 +17,7 @@ NETWORKS = {
     "attention": (attention, (1, 6, 8)),
     "normalised": (normalised, (1, 3, 8, 8)),
     "blurred": (blurred, (1, 3, 9, 9)),
+    "sequence": (sequence, (1, 3, 21)),
 }
 VARIANTS = [Variant("NCHW", ("fold_batch_norm",)), Variant("NHWC"), Variant("NHWC", ("fold_batch_norm",))]
 MODULES = {name: build(network, shape) for name, (network, shape) in NETWORKS.items()}
@@ -40,9 +41,10 @@ def test_only_the_input_is_transposed() -> None:
     plain = operators("blurred", Variant("NCHW"))
     assert operators("blurred", Variant("NHWC")) == ["Transpose", *plain, "Reshape"]  # of one pixel nothing moves
     assert operators("normalised", Variant("NHWC")).count("Transpose") == 2  # and the shuffled channels
+    assert operators("sequence", Variant("NHWC")) == ["Transpose", *operators("sequence", Variant("NCHW"))]
 
 
-@pytest.mark.parametrize("name", ["separable", "blurred"])
+@pytest.mark.parametrize("name", ["separable", "blurred", "sequence"])
 def test_the_layout_changes_no_flops_and_no_parameter(name: str) -> None:
     graphs = [prepare(MODULES[name], profile(), variant=Variant(layout)).graph for layout in ("NCHW", "NHWC")]
     plain, last = (
@@ -57,4 +59,5 @@ def test_the_layout_changes_no_flops_and_no_parameter(name: str) -> None:
         (cost.flops, cost.padding_flops, cost.parameter_bytes) for cost in plain
     ]
     windows = [node for node in graphs[1].nodes if node.op in ("Conv", "MaxPool", "AveragePool")]
-    assert {node.attribute_map.get("channels_last") for node in windows if len(node.outputs[0].shape) == 4} == {1}
+    rank = 3 if name == "sequence" else 4
+    assert {node.attribute_map.get("channels_last") for node in windows if len(node.outputs[0].shape) == rank} == {1}

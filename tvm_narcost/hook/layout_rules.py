@@ -11,32 +11,35 @@ import tvm
 from tvm import relax
 
 from tvm_narcost.hook.bindings import Emitter, tensors_of
-from tvm_narcost.hook.layout_views import IMAGE, TOKENS, LayoutViews, View, spread
+from tvm_narcost.hook.layout_views import IMAGE, TOKENS, LayoutViews, Order, View, spread
 
 __all__ = ["rule_of"]
 
 Handler = Callable[[LayoutViews, Emitter, Any, relax.Var], View | None]
 
 
-def _convolution(views: LayoutViews, emitter: Emitter, call: Any, variable: relax.Var) -> View | None:
-    data, weight = call.args
-    attrs = call.attrs
-    if (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
-        return None
-    if not emitter.is_constant(emitter.read(weight)):
-        return None
-    found = relax.op.nn.conv2d(
-        views.ordered(emitter, data, IMAGE),
-        emitter.emit(relax.op.permute_dims(emitter.read(weight), [2, 3, 1, 0])),
-        strides=attrs.strides,
-        padding=attrs.padding,
-        dilation=attrs.dilation,
-        groups=attrs.groups,
-        data_layout="NHWC",
-        kernel_layout="HWIO",
-        out_dtype=attrs.out_dtype,
-    )
-    return View(found, IMAGE)
+def _convolution(make: Callable[..., Any], order: Order, old: tuple[str, str], new: tuple[str, str]) -> Handler:
+    """A convolution over (data, kernel) layouts ``old`` as one over ``new``, where its weight is constant."""
+
+    def convolution(views: LayoutViews, emitter: Emitter, call: Any, variable: relax.Var) -> View | None:
+        data, weight = call.args
+        attrs = call.attrs
+        if (attrs.data_layout, attrs.kernel_layout) != old or not emitter.is_constant(emitter.read(weight)):
+            return None
+        found = make(
+            views.ordered(emitter, data, order),
+            emitter.emit(relax.op.permute_dims(emitter.read(weight), [*range(2, len(order)), 1, 0])),
+            strides=attrs.strides,
+            padding=attrs.padding,
+            dilation=attrs.dilation,
+            groups=attrs.groups,
+            data_layout=new[0],
+            kernel_layout=new[1],
+            out_dtype=attrs.out_dtype,
+        )
+        return View(found, order)
+
+    return convolution
 
 
 def _pool(make: Callable[..., Any]) -> Handler:
@@ -279,7 +282,8 @@ def _reshape(views: LayoutViews, emitter: Emitter, call: Any, variable: relax.Va
 
 
 _HANDLERS: Mapping[str, Handler] = {
-    "nn.conv2d": _convolution,
+    "nn.conv1d": _convolution(relax.op.nn.conv1d, TOKENS, ("NCW", "OIW"), ("NWC", "WIO")),
+    "nn.conv2d": _convolution(relax.op.nn.conv2d, IMAGE, ("NCHW", "OIHW"), ("NHWC", "HWIO")),
     "nn.max_pool2d": _pool(relax.op.nn.max_pool2d),
     "nn.avg_pool2d": _pool(relax.op.nn.avg_pool2d),
     "nn.avg_pool3d": _pool_over_channels,
