@@ -6,7 +6,18 @@ import pytest
 pytest.importorskip("tvm")
 
 from relay_frontend.costs import operator_cost
-from tests.hook.modules import attention, blurred, build, normalised, numbers, profile, reference, run, separable, sequence
+from tests.hook.modules import (
+    attention,
+    blurred,
+    build,
+    normalised,
+    numbers,
+    profile,
+    reference,
+    run,
+    separable,
+    sequence,
+)
 from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.lower import lower
 from tvm_narcost.hook.prepare import prepare
