@@ -132,7 +132,9 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     """Time a library's function on random arguments: warm, in samples of at least ``sample_s``."""
     import tvm
 
-    tvm.get_global_func("runtime.config_threadpool")(1, request["threads"])
+    from tvm_narcost.hook.thread_pool import use_threads
+
+    use_threads(request["threads"])
     loaded = tvm.runtime.load_module(request["artifact"])
     device = tvm.cpu()
     fill = tvm.get_global_func("tvm.contrib.random.random_fill_for_measure")

@@ -20,6 +20,7 @@ from tvm_narcost.fusion.legality import FusionSpace
 from tvm_narcost.hook.importing import import_quietly
 from tvm_narcost.hook.prepare import PreparedModule
 from tvm_narcost.hook.stderr import silent_stderr
+from tvm_narcost.hook.thread_pool import use_threads
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.outcome import measured, one_line, runtime_errors
@@ -64,7 +65,7 @@ class TvmRuntime:
         with pinned(profile.runtime.threads):
             facts = fingerprint(profile)
             with _tvm_errors(name, "run"):
-                tvm.get_global_func("runtime.config_threadpool")(1, profile.runtime.threads)
+                use_threads(profile.runtime.threads)
                 machine = relax.VirtualMachine(executable, tvm.cpu())
                 feed = [
                     tvm.runtime.tensor(random_input(variable, kind.shape, kind.dtype))

@@ -17,6 +17,7 @@ from tvm_narcost.hook.grouping import group
 from tvm_narcost.hook.lower import finish
 from tvm_narcost.hook.prepare import PreparedModule, prepare
 from tvm_narcost.hook.schedules import schedule
+from tvm_narcost.hook.thread_pool import use_threads
 from tvm_narcost.hook.variant import variant_of
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
@@ -77,7 +78,7 @@ def measure_plans(
         )
     with pinned(profile.runtime.threads):
         facts = fingerprint(profile)
-        tvm.get_global_func("runtime.config_threadpool")(1, profile.runtime.threads)
+        use_threads(profile.runtime.threads)
         feed = [
             tvm.runtime.tensor(random_input(variable, kind.shape, kind.dtype))
             for variable, kind in prepared.graph.inputs
