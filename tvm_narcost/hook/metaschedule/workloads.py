@@ -43,8 +43,8 @@ LAYOUTS = ("NCHW", "NHWC")
 
 # How many workloads of each kind a training set has; see _kind for what they are.
 KINDS = {
-    "conv": 13, "conv_1x1": 11, "conv_strided": 7, "conv_grouped": 6, "conv_depthwise": 9, "conv_dilated": 3,
-    "matmul": 9, "batch_matmul": 6, "softmax": 4, "layer_norm": 3, "reduce": 4, "pool": 4, "elementwise": 5,
+    "conv": 26, "conv_1x1": 22, "conv_strided": 14, "conv_grouped": 12, "conv_depthwise": 18, "conv_dilated": 6,
+    "matmul": 18, "batch_matmul": 12, "softmax": 8, "layer_norm": 6, "reduce": 8, "pool": 8, "elementwise": 10,
 }  # fmt: skip
 
 _MIN_FLOPS = {"conv": 2e6, "matmul": 1e6, "batch_matmul": 1e6}
