@@ -26,7 +26,7 @@ from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tests.hook.modules import build, numbers, profile, reference, separable
 from tvm_narcost.errors import ArtifactError, CompileError
-from tvm_narcost.hook import Variant, register
+from tvm_narcost.hook import Variant, rank_variants, register
 from tvm_narcost.hook import pipeline as hook_pipeline
 from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.prepare import prepare
@@ -87,6 +87,33 @@ def test_what_the_model_likes_best_is_compiled(monkeypatch: pytest.MonkeyPatch) 
         lowered = pipeline(plan="best")(MODULE)
     names = [variable.name_hint for variable in lowered.get_global_vars()]
     assert [name for name in names if "conv2d" in name and name.startswith("fused")] == []
+
+
+class LikesChannelsLast(Members):
+    """As Members, and a transposition, which only the other layout has, saves half of all."""
+
+    def _cost(self, plan: FusionPlan) -> float:
+        return super()._cost(plan) / (2 if any(node.op == "Transpose" for node in plan.graph.nodes) else 1)
+
+
+def test_the_best_variant_is_compiled_where_it_is_surely_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for model in (Members(), LikesChannelsLast()):
+        models = SimpleNamespace(narformer=model, kernel_sum=model, flops=model)
+        monkeypatch.setattr(hook_pipeline, "open_plan_models", lambda profile, models=models: models)
+        ranked = rank_variants(MODULE, "llvm", profile())
+        assert [variant.variant.layout for variant in ranked[:2]] == ["NCHW", "NHWC"]
+        assert len({variant.prepared.graph.structural_hash() for variant in ranked}) == len(ranked)
+        (chosen,) = (variant for variant in ranked if variant.chosen)
+        with tvm.target.Target("llvm"):
+            lowered = pipeline(plan="best", variant="best")(MODULE)
+        transposed = any("transpose" in variable.name_hint for variable in lowered.get_global_vars())
+        found[type(model)] = chosen.variant.layout, transposed
+    assert found == {Members: ("NCHW", False), LikesChannelsLast: ("NHWC", True)}
+    with pytest.raises(CompileError, match="variants is empty"):
+        rank_variants(MODULE, "llvm", profile(), [])
+    with pytest.raises(CompileError, match="variant is 'best' with plan 'default', expected a Variant"):
+        pipeline(plan="default", variant="best")
 
 
 def test_a_plan_of_ones_own_is_compiled_as_it_is() -> None:

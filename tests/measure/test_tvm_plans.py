@@ -21,7 +21,7 @@ from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.runtimes import tvm_plans
 from tvm_narcost.measure.runtimes.tvm import TvmRuntime
 from tvm_narcost.measure.runtimes.tvm_merge import merge_modules
-from tvm_narcost.measure.runtimes.tvm_plans import compile_plans, measure_plans, plans_of
+from tvm_narcost.measure.runtimes.tvm_plans import compile_plans, measure_plans, plans_of, prepare_neighbours
 from tvm_narcost.zoo import generate
 
 pytestmark = pytest.mark.usefixtures("first_core")
@@ -58,10 +58,23 @@ def test_equal_functions_are_compiled_once(prepared: PreparedModule) -> None:
 
 def test_all_plans_compute_the_same(prepared: PreparedModule) -> None:
     plans = plans_of(prepared, 6)
-    (programs,) = compile_plans(prepared, plans, HERE, {})
+    (programs,) = compile_plans([prepared], plans, HERE, {})
     assert programs.plans == tuple(plans)
     machine = relax.VirtualMachine(programs.executable, tvm.cpu())
     feed = [tvm.runtime.tensor(random_input(name, kind.shape, kind.dtype)) for name, kind in prepared.graph.inputs]
+    first, *others = (machine[entry](*feed).numpy() for entry in programs.entries)
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-5)
+
+
+def test_plans_over_several_variants_are_compiled_together_and_compute_the_same() -> None:
+    variants = prepare_neighbours(from_onnx(generate("micro_epilogue", 2)), HERE, "net")
+    assert [variant.variant.layout for variant in variants[:2]] == ["NCHW", "NHWC"]
+    plans = [plans_of(variant, 1)[0] for variant in variants]
+    assert len({plan.plan_hash() for plan in plans}) == len(plans)
+    (programs,) = compile_plans(variants, plans, HERE, {})
+    machine = relax.VirtualMachine(programs.executable, tvm.cpu())
+    feed = [tvm.runtime.tensor(random_input(name, kind.shape, kind.dtype)) for name, kind in variants[0].graph.inputs]
     first, *others = (machine[entry](*feed).numpy() for entry in programs.entries)
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-5)
@@ -84,6 +97,13 @@ def test_each_plan_is_a_measurement_with_the_times_of_its_kernels() -> None:
         assert 0.1 < kernels_us / median(measurement.samples_us) < 10
 
 
+def test_the_plans_of_other_variants_are_measured_beside_them() -> None:
+    pairs = TvmRuntime().measure_plans(generate("micro_matmul", 101), HERE, graph_hash="", count=2)
+    _, default, unfused, other = (plan for plan, _ in pairs)
+    assert default.graph == unfused.graph != other.graph  # the product reads a transposed operand as it is
+    assert len(other.graph.nodes) < len(default.graph.nodes)
+
+
 def test_known_plans_are_not_measured_again() -> None:
     runtime = TvmRuntime()
     known = frozenset(plan.plan_hash() for plan, _ in runtime.measure_plans(MODEL, HERE, graph_hash="", count=3))
@@ -101,11 +121,11 @@ def test_a_plan_that_cannot_be_built_fails_alone(prepared: PreparedModule, monke
         return group(module, plan)
 
     monkeypatch.setattr(tvm_plans, "group", refuse)
-    pairs = measure_plans(prepared, plans, HERE, graph_hash="")
+    pairs = measure_plans([prepared], plans, HERE, graph_hash="")
     assert [measurement.verdict == "failed" for _, measurement in pairs] == [False, False, False, True]
     assert (pairs[-1][0], pairs[-1][1].reason) == (plans[1], "no such kernel")
     with pytest.raises(MeasurementError, match=r"none of 1 plans of 'net' can be built: no such kernel"):
-        measure_plans(prepared, plans[1:2], HERE, graph_hash="")
+        measure_plans([prepared], plans[1:2], HERE, graph_hash="")
 
 
 def test_the_default_pipeline_has_one_plan() -> None:

@@ -20,9 +20,9 @@ from tvm_narcost.fusion.oracle import PlanOracle
 from tvm_narcost.fusion.patterns import Pattern
 from tvm_narcost.fusion.search import SearchSettings, search_plans
 from tvm_narcost.predictor import LatencyModel
-from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder
+from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder, encode_plan
 
-__all__ = ["Baselines", "MemberModel", "RankedPlan", "rank"]
+__all__ = ["Baselines", "MemberModel", "RankedPlan", "choose_among", "rank"]
 
 _FINALISTS = 16  # plans on which the members are asked one by one
 _ASSEMBLED = 2  # plans whose changes are judged one by one
@@ -125,6 +125,25 @@ def rank(
         )
         for place in order
     )
+
+
+def choose_among(
+    plans: Sequence[FusionPlan], model: LatencyModel, profile: HardwareProfile, *, rule: ChoiceRule | None = None
+) -> int:
+    """The place of the plan that is surely faster than the first one, else of the first; see :func:`choose`.
+
+    Args:
+        plans: of one network; they may be over different graphs of it.
+        model: one of ``profile``'s.
+        profile: where the network would run.
+        rule: when to choose another plan than the first.
+    """
+    if isinstance(model, MemberModel):
+        members_ms = model.member_latency_ms([encode_plan(plan, profile) for plan in plans])
+    else:
+        predictions = model.predict([plan.graph for plan in plans], plans, profile)
+        members_ms = np.array([[prediction.latency_ms for prediction in predictions]])
+    return choose(members_ms, 0, rule or ChoiceRule())
 
 
 class _Chooser:

@@ -1,6 +1,7 @@
 """What a TVM user writes: ``tvm.compile(mod, target, relax_pipeline=relax.get_pipeline("narcost", profile=ID))``."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tvm
@@ -9,17 +10,19 @@ from tvm import relax
 from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError, CompileError
-from tvm_narcost.fusion.ranking import Baselines, RankedPlan, rank
+from tvm_narcost.fusion.ranking import Baselines, RankedPlan, choose_among, rank
 from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.lower import lower
 from tvm_narcost.hook.prepare import PreparedModule, prepare
-from tvm_narcost.hook.variant import Variant, variant_of
+from tvm_narcost.hook.variant import Variant, neighbours, variant_of
+from tvm_narcost.hook.variants import prepare_variants
 from tvm_narcost.models.plan_models import PlanModels, open_plan_models
 from tvm_narcost.predictor import LatencyModel
 
-__all__ = ["PIPELINE", "NarcostPipeline", "get_pipeline", "rank_fusions", "register"]
+__all__ = ["PIPELINE", "NarcostPipeline", "RankedVariant", "get_pipeline", "rank_fusions", "rank_variants", "register"]
 
 PIPELINE = "narcost"
+BEST = "best"
 
 
 def register() -> None:
@@ -37,15 +40,15 @@ class NarcostPipeline:
     Attributes:
         profile: the device and runtime that is compiled for.
         plan: ``best``, as the model of the profile's artifact ranks them; ``default``, as TVM would fuse; or a plan
-            over the graph of the module as it is prepared in ``variant``.
-        variant: how the module is written.
+            over the graph of the module as it is prepared in ``variants``, of which there is one then.
+        variants: how the module may be written; of several the one whose best plan is surely faster than the first's.
         model: ranks plans; None where none need be ranked.
         database: of MetaSchedule; what it has goes before narcost's own schedules.
     """
 
     profile: HardwareProfile
     plan: str | FusionPlan
-    variant: Variant
+    variants: tuple[Variant, ...]
     model: LatencyModel | None = field(default=None, repr=False)
     database: Any = field(default=None, repr=False)
 
@@ -57,23 +60,19 @@ class NarcostPipeline:
             FrontendError: the module has operators or shapes that cannot be read.
         """
         _check_target(tvm.target.Target.current(allow_none=True))
-        prepared = prepare(module, self.profile, variant=self.variant)
-        return lower(prepared, self._plan(prepared), self.profile, database=self.database)
-
-    def _plan(self, prepared: PreparedModule) -> FusionPlan:
-        if isinstance(self.plan, FusionPlan):
-            return self.plan
-        if self.model is None:
-            return tvm_plan(prepared)
-        ranked = rank(prepared.graph, prepared.patterns, self.model, self.profile, inseparable=prepared.inseparable)
-        return next(candidate.plan for candidate in ranked if candidate.chosen)
+        if self.model is not None:
+            ranked = next(found for found in _rank(module, self.profile, self.variants, self.model) if found.chosen)
+            return lower(ranked.prepared, ranked.best.plan, self.profile, database=self.database)
+        prepared = prepare(module, self.profile, variant=self.variants[0])
+        plan = self.plan if isinstance(self.plan, FusionPlan) else tvm_plan(prepared)
+        return lower(prepared, plan, self.profile, database=self.database)
 
 
 def get_pipeline(
     *,
     profile: HardwareProfile | str,
-    plan: str | FusionPlan = "best",
-    variant: Variant | None = None,
+    plan: str | FusionPlan = BEST,
+    variant: Variant | str | None = None,
     database: Any = None,
 ) -> NarcostPipeline:
     """The pipeline of a profile; ``relax.get_pipeline("narcost", ...)`` once :func:`register` was called.
@@ -81,19 +80,26 @@ def get_pipeline(
     Args:
         profile: or its id, or the path of its TOML file.
         plan: ``best``, ``default`` or a plan, see :class:`NarcostPipeline`.
-        variant: how modules are written; by default as the profile's options say, which is what its model knows.
+        variant: how modules are written; by default as the profile's options say. ``best``: so, or in another layout
+            or with another rewrite, whichever :func:`rank_variants` chooses.
         database: of MetaSchedule.
 
     Raises:
         ProfileError: no such profile.
         ArtifactError: ``best`` was asked for, and nothing was trained for the profile.
-        CompileError: ``plan`` is none of the above.
+        CompileError: ``plan`` or ``variant`` is none of the above, or the best variant is asked for with another plan
+            than the best.
     """
     found = load_profile(profile) if isinstance(profile, str) else profile
-    if isinstance(plan, str) and plan not in ("best", "default"):
+    if isinstance(plan, str) and plan not in (BEST, "default"):
         raise CompileError(f"plan is {plan!r}, expected best, default or a FusionPlan")
-    model = _models_of(found).narformer if plan == "best" else None
-    return NarcostPipeline(found, plan, variant or variant_of(found), model, database)
+    if isinstance(variant, str) and (variant != BEST or plan != BEST):
+        name = plan if isinstance(plan, str) else plan.planner
+        raise CompileError(f"variant is {variant!r} with plan {name!r}, expected a Variant, or best with the best plan")
+    own = variant_of(found)
+    variants = neighbours(own) if isinstance(variant, str) else (variant or own,)
+    model = _models_of(found).narformer if plan == BEST else None
+    return NarcostPipeline(found, plan, variants, model, database)
 
 
 def rank_fusions(
@@ -109,7 +115,7 @@ def rank_fusions(
         module: high-level Relax with one function ``main`` of static shapes.
         target: what it would be compiled for; of kind llvm.
         profile: or its id, or the path of its TOML file.
-        variant: as :func:`get_pipeline` has it.
+        variant: how the module is written; by default as the profile's options say.
 
     Raises:
         ProfileError: no such profile.
@@ -120,15 +126,88 @@ def rank_fusions(
     found = load_profile(profile) if isinstance(profile, str) else profile
     _check_target(tvm.target.Target(target))
     models = _models_of(found)
-    prepared = prepare(module, found, variant=variant or variant_of(found))
-    return rank(
-        prepared.graph,
-        prepared.patterns,
-        models.narformer,
-        found,
-        inseparable=prepared.inseparable,
-        baselines=Baselines(models.kernel_sum, models.flops),
-    )
+    baselines = Baselines(models.kernel_sum, models.flops)
+    return _rank(module, found, [variant or variant_of(found)], models.narformer, baselines)[0].plans
+
+
+@dataclass(frozen=True)
+class RankedVariant:
+    """One way to write a module, with its plans.
+
+    Attributes:
+        variant: the way.
+        plans: the fastest first, see :func:`rank_fusions`.
+        chosen: whether narcost would compile this variant's chosen plan.
+        prepared: the module so written.
+    """
+
+    variant: Variant
+    plans: tuple[RankedPlan, ...]
+    chosen: bool
+    prepared: PreparedModule = field(repr=False)
+
+    @property
+    def best(self) -> RankedPlan:
+        """The plan that is chosen of this variant's."""
+        return next(plan for plan in self.plans if plan.chosen)
+
+
+def rank_variants(
+    module: tvm.IRModule,
+    target: tvm.target.Target | str | dict[str, Any],
+    profile: HardwareProfile | str,
+    variants: Sequence[Variant] | None = None,
+) -> tuple[RankedVariant, ...]:
+    """Rank the fusion plans of a module in several layouts and with several rewrites; nothing is compiled.
+
+    Args:
+        module: as :func:`rank_fusions` takes it.
+        target: what it would be compiled for; of kind llvm.
+        profile: or its id, or the path of its TOML file.
+        variants: the first is chosen unless another is surely faster; by default the profile's own and all that are
+            one step from it, see :func:`tvm_narcost.hook.variant.neighbours`.
+
+    Returns:
+        One for each variant that writes the module in another way, in the order of ``variants``.
+
+    Raises:
+        As :func:`rank_fusions`; CompileError: ``variants`` is empty.
+    """
+    found = load_profile(profile) if isinstance(profile, str) else profile
+    _check_target(tvm.target.Target(target))
+    wanted = neighbours(variant_of(found)) if variants is None else tuple(variants)
+    if not wanted:
+        raise CompileError("variants is empty, expected one at least, or None for the profile's own and its neighbours")
+    models = _models_of(found)
+    return _rank(module, found, wanted, models.narformer, Baselines(models.kernel_sum, models.flops))
+
+
+def _rank(
+    module: tvm.IRModule,
+    profile: HardwareProfile,
+    variants: Sequence[Variant],
+    model: LatencyModel,
+    baselines: Baselines | None = None,
+) -> tuple[RankedVariant, ...]:
+    found = [
+        RankedVariant(
+            prepared.variant,
+            rank(
+                prepared.graph,
+                prepared.patterns,
+                model,
+                profile,
+                inseparable=prepared.inseparable,
+                baselines=baselines,
+            ),
+            False,
+            prepared,
+        )
+        for prepared in prepare_variants(module, profile, variants)
+    ]
+    place = choose_among([ranked.best.plan for ranked in found], model, profile)
+    found[place] = replace(found[place], chosen=True)
+    return tuple(found)
 
 
 def _models_of(profile: HardwareProfile) -> PlanModels:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import CompileError
 
-__all__ = ["LAYOUTS", "REWRITE_NAMES", "Variant", "variant_of"]
+__all__ = ["LAYOUTS", "REWRITE_NAMES", "Variant", "neighbours", "variant_of"]
 
 LAYOUTS = ("NCHW", "NHWC")
 REWRITE_NAMES = (
@@ -46,3 +46,12 @@ def variant_of(profile: HardwareProfile) -> Variant:
     options = dict(profile.runtime.options)
     rewrites = tuple(name.strip() for name in options.get("rewrites", "").split(",") if name.strip())
     return Variant(options.get("layout", "NCHW"), rewrites)
+
+
+def neighbours(variant: Variant) -> tuple[Variant, ...]:
+    """The variant itself, then what is one step from it: another layout, or one rewrite more."""
+    layouts = [Variant(layout, variant.rewrites) for layout in LAYOUTS if layout != variant.layout]
+    more = [
+        Variant(variant.layout, (*variant.rewrites, name)) for name in REWRITE_NAMES if name not in variant.rewrites
+    ]
+    return (variant, *layouts, *more)

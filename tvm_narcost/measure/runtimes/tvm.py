@@ -87,9 +87,16 @@ class TvmRuntime:
         count: int,
         known: frozenset[str] = frozenset(),
     ) -> Sequence[tuple[FusionPlan, Measurement]]:
-        """See :meth:`PlanRuntime.measure_plans`."""
-        prepared = _prepare_for_plans(model, profile)
-        default, *others = tvm_plans.plans_of(prepared, count)
+        """See :meth:`PlanRuntime.measure_plans`.
+
+        Of each variant one step from the profile's, the plan that TVM would make is measured as well.
+        """
+        _check_takes_plans(profile)
+        with _tvm_errors(model.graph.name, "prepare"):
+            prepared = tvm_plans.prepare_neighbours(_import(model), profile, model.graph.name)
+        default, *others = tvm_plans.plans_of(prepared[0], count)
+        if count > 1:
+            others += [tvm_plans.plans_of(variant, 1)[0] for variant in prepared[1:]]
         new = [plan for plan in others if plan.plan_hash() not in known]
         if not new and default.plan_hash() in known:
             return []
@@ -98,7 +105,8 @@ class TvmRuntime:
 
     def plannable(self, model: onnx.ModelProto, profile: HardwareProfile) -> "TvmNetwork":
         """See :meth:`PlanRuntime.plannable`."""
-        return TvmNetwork(_prepare_for_plans(model, profile), profile)
+        _check_takes_plans(profile)
+        return TvmNetwork(_prepare(model, profile), profile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,16 +125,15 @@ class TvmNetwork:
         """Compile them as one module, and time them in turn."""
         graph = self.prepared.graph
         with _tvm_errors(graph.name, "run"):
-            return tvm_plans.measure_plans(self.prepared, plans, self.profile, graph_hash=graph.structural_hash())
+            return tvm_plans.measure_plans([self.prepared], plans, self.profile, graph_hash=graph.structural_hash())
 
 
-def _prepare_for_plans(model: onnx.ModelProto, profile: HardwareProfile) -> PreparedModule:
+def _check_takes_plans(profile: HardwareProfile) -> None:
     if not _is_hooked(profile):
         raise MeasurementError(
             f"profile {profile.id!r} has TVM's default pipeline, which has one plan, expected [runtime.options] "
             'pipeline = "narcost": set it, or ask for no other plans'
         )
-    return _prepare(model, profile)
 
 
 def _is_hooked(profile: HardwareProfile) -> bool:

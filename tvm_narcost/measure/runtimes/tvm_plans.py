@@ -1,4 +1,7 @@
-"""A network under several fusion plans in TVM: compiled as one module, timed in turn, each kernel in the network."""
+"""A network under several fusion plans in TVM: compiled as one module, timed in turn, each kernel in the network.
+
+The plans may be over several variants of the network: it is the same inputs that all of them get.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +21,8 @@ from tvm_narcost.hook.lower import finish
 from tvm_narcost.hook.prepare import PreparedModule, prepare
 from tvm_narcost.hook.schedules import schedule
 from tvm_narcost.hook.thread_pool import use_threads
-from tvm_narcost.hook.variant import variant_of
+from tvm_narcost.hook.variant import neighbours, variant_of
+from tvm_narcost.hook.variants import prepare_variants
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.interleaved import take_interleaved
@@ -28,7 +32,7 @@ from tvm_narcost.measure.reference import reference_kernel
 from tvm_narcost.measure.runtimes.tvm_merge import merge_modules
 from tvm_narcost.measure.runtimes.tvm_trace import kernel_times, take_traces
 
-__all__ = ["PlannedPrograms", "compile_plans", "measure_plans", "plans_of", "prepare_module"]
+__all__ = ["PlannedPrograms", "compile_plans", "measure_plans", "plans_of", "prepare_module", "prepare_neighbours"]
 
 _SEED = 0  # of the plans that are drawn, and of the order in which they are timed
 
@@ -55,17 +59,23 @@ def prepare_module(module: tvm.IRModule, profile: HardwareProfile, name: str) ->
     return prepare(module, profile, variant=variant_of(profile), name=name)
 
 
+def prepare_neighbours(module: tvm.IRModule, profile: HardwareProfile, name: str) -> tuple[PreparedModule, ...]:
+    """A module in the variant that the profile's options name, then in those that are one step from it."""
+    return prepare_variants(module, profile, neighbours(variant_of(profile)), name=name)
+
+
 def plans_of(prepared: PreparedModule, count: int) -> list[FusionPlan]:
     """Up to ``count`` plans, all different: TVM's default, none fused, and others at random."""
     return list(draw_plans(prepared.graph, prepared.patterns, count, _SEED, inseparable=prepared.inseparable))
 
 
 def measure_plans(
-    prepared: PreparedModule, plans: Sequence[FusionPlan], profile: HardwareProfile, *, graph_hash: str
+    prepared: Sequence[PreparedModule], plans: Sequence[FusionPlan], profile: HardwareProfile, *, graph_hash: str
 ) -> list[tuple[FusionPlan, Measurement]]:
     """Time ``plans`` in turn, the first twice, as if it were two: its second measurement comes first.
 
-    Plans that cannot be built are failed measurements, after the others.
+    Plans that cannot be built are failed measurements, after the others. Each is over the graph of one of the
+    ``prepared`` variants of a network.
 
     Raises:
         MeasurementError: none can be built, or a plan runs other kernels than it says.
@@ -74,14 +84,14 @@ def measure_plans(
     compiled = compile_plans(prepared, plans, profile, failures)
     if not compiled:
         raise MeasurementError(
-            f"none of {len(plans)} plans of {prepared.graph.name!r} can be built: {next(iter(failures.values()))}"
+            f"none of {len(plans)} plans of {prepared[0].graph.name!r} can be built: {next(iter(failures.values()))}"
         )
     with pinned(profile.runtime.threads):
         facts = fingerprint(profile)
         use_threads(profile.runtime.threads)
         feed = [
             tvm.runtime.tensor(random_input(variable, kind.shape, kind.dtype))
-            for variable, kind in prepared.graph.inputs
+            for variable, kind in prepared[0].graph.inputs
         ]
         timed = _time(compiled, feed, profile, graph_hash, facts)
     return [*timed, *((plan, _failed(plan, profile, graph_hash, facts, failures)) for plan in plans
@@ -89,12 +99,15 @@ def measure_plans(
 
 
 def compile_plans(
-    prepared: PreparedModule, plans: Sequence[FusionPlan], profile: HardwareProfile, failures: dict[str, str]
+    prepared: Sequence[PreparedModule],
+    plans: Sequence[FusionPlan],
+    profile: HardwareProfile,
+    failures: dict[str, str],
 ) -> list[PlannedPrograms]:
     """Compile plans together; where that fails, halves of them, so that only those that fail alone are left out.
 
     Args:
-        prepared: what they are plans of.
+        prepared: what they are plans of: the variants of a network.
         plans: in the order in which they are wanted.
         profile: what to schedule for.
         failures: gets plan hash -> reason of those that cannot be built.
@@ -111,16 +124,27 @@ def compile_plans(
     return first + compile_plans(prepared, plans[half:], profile, failures)
 
 
-def _compile(prepared: PreparedModule, plans: Sequence[FusionPlan], profile: HardwareProfile) -> PlannedPrograms:
-    grouped = [group(prepared, plan) for plan in plans]
+def _compile(
+    prepared: Sequence[PreparedModule], plans: Sequence[FusionPlan], profile: HardwareProfile
+) -> PlannedPrograms:
+    grouped = [group(_variant_of_plan(prepared, plan), plan) for plan in plans]
     merged = merge_modules([found.module for found in grouped])
     lowered = finish(schedule(merged.module, profile), profile)
-    executable = tvm.compile(lowered, prepared.target, relax_pipeline=tvm.transform.Sequential([]))
+    executable = tvm.compile(lowered, prepared[0].target, relax_pipeline=tvm.transform.Sequential([]))
     calls = tuple(
         tuple((names.get(symbol, symbol), kernel) for symbol, kernel in found.calls)
         for names, found in zip(merged.names, grouped, strict=True)
     )
     return PlannedPrograms(tuple(plans), executable, merged.entries, calls)
+
+
+def _variant_of_plan(prepared: Sequence[PreparedModule], plan: FusionPlan) -> PreparedModule:
+    found = next((variant for variant in prepared if variant.graph == plan.graph), None)
+    if found is None:
+        raise MeasurementError(
+            f"plan {plan.planner!r} is over another graph than the {len(prepared)} that were prepared"
+        )
+    return found
 
 
 def _time(
