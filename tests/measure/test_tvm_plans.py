@@ -102,6 +102,7 @@ def test_the_plans_of_other_variants_are_measured_beside_them() -> None:
     _, default, unfused, other = (plan for plan, _ in pairs)
     assert default.graph == unfused.graph != other.graph  # the product reads a transposed operand as it is
     assert len(other.graph.nodes) < len(default.graph.nodes)
+    assert [default.planner, unfused.planner, other.planner] == ["tvm", "none", "tvm NCHW+fuse_transpose_matmul"]
 
 
 def test_known_plans_are_not_measured_again() -> None:

@@ -36,6 +36,10 @@ class Variant:
                 f"layout {' or '.join(LAYOUTS)} and rewrites out of {', '.join(REWRITE_NAMES)}"
             )
 
+    def __str__(self) -> str:
+        """Layout and rewrites, joined by plus signs."""
+        return "+".join([self.layout, *self.rewrites])
+
 
 def variant_of(profile: HardwareProfile) -> Variant:
     """The variant that a profile's plans were measured in: its options ``layout`` and ``rewrites``, comma-separated.

@@ -89,14 +89,15 @@ class TvmRuntime:
     ) -> Sequence[tuple[FusionPlan, Measurement]]:
         """See :meth:`PlanRuntime.measure_plans`.
 
-        Of each variant one step from the profile's, the plan that TVM would make is measured as well.
+        Of each variant one step from the profile's, the plan that TVM would make is measured as well; its planner is
+        ``tvm`` and the variant.
         """
         _check_takes_plans(profile)
         with _tvm_errors(model.graph.name, "prepare"):
             prepared = tvm_plans.prepare_neighbours(_import(model), profile, model.graph.name)
         default, *others = tvm_plans.plans_of(prepared[0], count)
         if count > 1:
-            others += [tvm_plans.plans_of(variant, 1)[0] for variant in prepared[1:]]
+            others += map(tvm_plans.default_of_variant, prepared[1:])
         new = [plan for plan in others if plan.plan_hash() not in known]
         if not new and default.plan_hash() in known:
             return []

@@ -32,7 +32,15 @@ from tvm_narcost.measure.reference import reference_kernel
 from tvm_narcost.measure.runtimes.tvm_merge import merge_modules
 from tvm_narcost.measure.runtimes.tvm_trace import kernel_times, take_traces
 
-__all__ = ["PlannedPrograms", "compile_plans", "measure_plans", "plans_of", "prepare_module", "prepare_neighbours"]
+__all__ = [
+    "PlannedPrograms",
+    "compile_plans",
+    "default_of_variant",
+    "measure_plans",
+    "plans_of",
+    "prepare_module",
+    "prepare_neighbours",
+]
 
 _SEED = 0  # of the plans that are drawn, and of the order in which they are timed
 
@@ -67,6 +75,12 @@ def prepare_neighbours(module: tvm.IRModule, profile: HardwareProfile, name: str
 def plans_of(prepared: PreparedModule, count: int) -> list[FusionPlan]:
     """Up to ``count`` plans, all different: TVM's default, none fused, and others at random."""
     return list(draw_plans(prepared.graph, prepared.patterns, count, _SEED, inseparable=prepared.inseparable))
+
+
+def default_of_variant(prepared: PreparedModule) -> FusionPlan:
+    """The plan that TVM would make of another variant than the profile's; its planner says which."""
+    (plan,) = plans_of(prepared, 1)
+    return replace(plan, planner=f"{plan.planner} {prepared.variant}")
 
 
 def measure_plans(
