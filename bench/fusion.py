@@ -4,11 +4,14 @@
 its own for each pass. ``judge`` trains each predictor on the other networks of a dataset and lets it choose among the
 plans that were measured. Networks that are judged took no part in training: whole families, and micro-graphs of their
 own seeds, among them the two of apache/tvm issues 20342 and 20401 as CPU cases.
+
+Plans are chosen among for the network as the profile writes it. ``variants`` of the result judges another choice: among
+the plans that TVM makes of the network in other layouts and with other rewrites.
 """
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import geometric_mean, mean, median, stdev
@@ -156,34 +159,55 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
         dataclasses.replace(example, latency_us=median(passes))
         for example, passes in zip(encode_records(held_out, profile), latencies, strict=True)
     ]
-    places: dict[str, list[int]] = {}
-    for place, example in enumerate(test):
-        places.setdefault(example.name, []).append(place)
-    for name, own in list(places.items()):
-        own.sort(key=lambda place: test[place].plan.planner != DEFAULT_PLANNER)
-        if len(own) < 2 or test[own[0]].plan.planner != DEFAULT_PLANNER:
-            del places[name]  # nothing to choose, or nothing to compare with
-    print(f"{len(train)} plans to train on, {len(test)} of {len(places)} networks to judge", flush=True)
-    by_seed: dict[str, list[dict[str, float]]] = {}
+    choices = {"plans": _choices(test, _is_of_profile), "variants": _choices(test, _is_made_by_tvm)}
+    print(f"{len(train)} plans to train on, {len(test)} of {len(choices['plans'])} networks to judge", flush=True)
+    by_seed: dict[str, dict[str, list[dict[str, float]]]] = {among: {} for among in choices}
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in predictors:
         predict, rules = PREDICTORS[name]
         for seed in seeds:
             predicted = predict(train, test, seed)
             for label, rule in rules.items():
-                judged = [_judge_places(own, test, predicted, rule) for own in places.values()]
-                by_seed.setdefault(label, []).append(summarise(judged))
-                rows.setdefault(label, [dataclasses.asdict(row) for row in judged])
-                print(label, seed, by_seed[label][-1], flush=True)
+                for among, places in choices.items():
+                    judged = [_judge_places(own, test, predicted, rule) for own in places.values()]
+                    by_seed[among].setdefault(label, []).append(summarise(judged))
+                    if among == "plans":
+                        rows.setdefault(label, [dataclasses.asdict(row) for row in judged])
+                print(label, seed, by_seed["plans"][label][-1], flush=True)
     return {
         "trained_on": {"plans": len(train), "networks": len({e.graph.structural_hash() for e in train}),
                        "families": sorted({e.family for e in train})},
-        "held_out": {"plans": len(test), "networks": len(places), "families": list(HELD_OUT_FAMILIES),
+        "held_out": {"plans": len(test), "networks": len(choices["plans"]), "families": list(HELD_OUT_FAMILIES),
                      "micro_seeds": list(HELD_OUT_MICRO_SEEDS)},
         "noise_floor": noise_floor(latencies),
-        "figures": {label: _over_seeds(found) for label, found in by_seed.items()},
+        "figures": {label: _over_seeds(found) for label, found in by_seed["plans"].items()},
+        "variants": {"networks": len(choices["variants"]),
+                     "figures": {label: _over_seeds(found) for label, found in by_seed["variants"].items()}},
         "networks": rows,
     }  # fmt: skip
+
+
+def _choices(test: Sequence[Example], is_candidate: Callable[[str], bool]) -> dict[str, list[int]]:
+    """Network -> places of the plans to choose among, the default first; where there is no choice it is left out."""
+    places: dict[str, list[int]] = {}
+    for place, example in enumerate(test):
+        if is_candidate(example.plan.planner):
+            places.setdefault(example.name, []).append(place)
+    for name, own in list(places.items()):
+        own.sort(key=lambda place: test[place].plan.planner != DEFAULT_PLANNER)
+        if len(own) < 2 or test[own[0]].plan.planner != DEFAULT_PLANNER:
+            del places[name]
+    return places
+
+
+def _is_of_profile(planner: str) -> bool:
+    """Whether a plan is over the network as the profile writes it."""
+    return not planner.startswith(f"{DEFAULT_PLANNER} ")
+
+
+def _is_made_by_tvm(planner: str) -> bool:
+    """Whether a plan is TVM's own, of whatever variant of the network."""
+    return planner == DEFAULT_PLANNER or not _is_of_profile(planner)
 
 
 def _is_held_out(record: LatencyRecord) -> bool:
@@ -204,7 +228,7 @@ def _judge_places(own: list[int], test: Sequence[Example], predicted: NDArray[np
 def summarise(judged: Sequence[Judged]) -> dict[str, float]:
     """Figures over networks."""
     return {
-        "kendall_tau": mean(row.tau for row in judged if row.plans > 2),
+        "kendall_tau": mean([row.tau for row in judged if row.plans > 2] or [0.0]),
         "mean_regret": mean(row.regret for row in judged),
         "largest_regret": max(row.regret for row in judged),
         "speedup": geometric_mean(row.speedup for row in judged),
