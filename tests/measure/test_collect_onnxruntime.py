@@ -163,7 +163,7 @@ def test_open_dimensions_are_bound_by_shape_and_by_name(
     [
         (["profile"], "nothing to measure; give model files, or --zoo"),
         (["profile", "--zoo", "resnet,nonesuch"], "unknown families nonesuch, expected some of "),
-        (["profile", "--zoo", "resnet", "--count", "0"], "expected a whole number of at least 1"),
+        (["profile", "--zoo", "resnet", "--count", "0"], "expected a positive integer"),
         (["profile", "--zoo", "resnet", "--budget", "soon"], "expected a time such as 90s, 20m or 1.5h"),
         (["profile", "--zoo", "resnet", "--profile", "no.such"], "no.such"),
         (["profile", "missing.onnx"], "missing.onnx"),

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvm_narcost.cli.options import add_database, add_profile, add_shapes
+from tvm_narcost.cli.options import add_database, add_profile, add_shapes, positive
 from tvm_narcost.cli.tables import aligned, milliseconds
 from tvm_narcost.errors import NarcostError
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zoo", metavar="FAMILY[,FAMILY]", help="families of generated networks, all, or micro")
     parser.add_argument(
         "--count",
-        type=_positive,
+        type=positive,
         default=10,
         metavar="N",
         help="networks of each family, with --active in all (default: %(default)s)",
@@ -56,13 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pool",
-        type=_positive,
+        type=positive,
         metavar="N",
         help=f"with --active: candidates of each family (default: {_POOL})",
     )
     parser.add_argument(
         "--plans",
-        type=_positive,
+        type=positive,
         metavar="K",
         help="measure each network under K fusion plans (where the runtime takes any), interleaved",
     )
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--schedules",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="measure, instead of networks, N schedules of each of fixed kernels, for TVM's MetaSchedule",
     )
@@ -129,12 +129,6 @@ def parse_duration_s(text: str) -> float:
     if found is None or float(found[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 90s, 20m or 1.5h")
     return float(found[1]) * _UNITS_S[found[2]]
-
-
-def _positive(text: str) -> int:
-    if not re.fullmatch(r"\d+", text, flags=re.ASCII) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
-    return int(text)
 
 
 def _fraction(text: str) -> float:
