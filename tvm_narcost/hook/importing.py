@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 import tvm
+from onnx import helper
 from tvm.relax.frontend.onnx import from_onnx
 
 from tvm_narcost.errors import CompileError
@@ -41,19 +42,29 @@ def import_quietly(model: onnx.ModelProto, **options: Any) -> tvm.IRModule:
     """What :func:`import_onnx` does, with the importer's own options; what it raises is left as it is."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), silent_stderr():
         warnings.simplefilter("ignore", UserWarning)  # of each input that it renames; it prints operators as well
-        return from_onnx(_with_optional_inputs_left_out(model), **options)
+        return from_onnx(_with_resizes_of_opset_18(model), **options)
 
 
-def _with_optional_inputs_left_out(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the empty tensors that opset 11 has for a Resize's unused inputs: the importer takes them for given."""
-    empty = {tensor.name for tensor in model.graph.initializer if 0 in tensor.dims}
-    if not any(node.op_type == "Resize" and empty & {*node.input} for node in model.graph.node):
+def _with_resizes_of_opset_18(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model whose Resize nodes are as the importer takes them all to be, whatever the opset.
+
+    Opset 10 has the scales in the second place, and samples from the lower corner. Opset 11 gives empty tensors for
+    inputs that are not used, which the importer would take for given.
+    """
+    if not any(node.op_type == "Resize" for node in model.graph.node):
         return model
+    opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
+    empty = {tensor.name for tensor in model.graph.initializer if 0 in tensor.dims}
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     for node in changed.graph.node:
-        if node.op_type == "Resize":
-            inputs = ["" if name in empty else name for name in node.input]
-            del node.input[:]
-            node.input.extend(inputs)
+        if node.op_type != "Resize":
+            continue
+        inputs = ["" if name in empty else name for name in node.input]
+        if opset == 10:
+            inputs.insert(1, "")
+            node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
+            node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
+        del node.input[:]
+        node.input.extend(inputs)
     return changed
