@@ -28,6 +28,9 @@ SPACE = space_of(network(("Conv",), *LAYERS))
 """TVM makes (Conv, Relu), (Transpose), three times, and (Conv)."""
 
 
+SHORTER = space_of(network(("Conv",), *LAYERS[:-3]))
+
+
 class Calls:
     """0.5 ms a call and 1 ms an operator."""
 
@@ -43,6 +46,10 @@ class FakeNetwork:
     """Takes 2 ms a kernel, and cannot be built without fusion."""
 
     space: FusionSpace = SPACE
+    variant: str = "NHWC"
+
+    def neighbours(self) -> list["FakeNetwork"]:
+        return [FakeNetwork(SHORTER, "NHWC+shorter")]
 
     def measure(self, plans: Sequence[FusionPlan]) -> list[tuple[FusionPlan, Any]]:
         rows = [(plan, SimpleNamespace(samples_us=(1e6, 2e3 * len(plan.kernels), 1.0))) for plan in plans]
@@ -80,6 +87,19 @@ def test_json_has_the_fastest_first_and_the_default_among_them(capsys: pytest.Ca
     assert why["saved_ms"] == pytest.approx(default["predicted_ms"] - best["predicted_ms"])
     assert sum(change["saved_ms"] for change in why["changes"]) + why["elsewhere_ms"] == pytest.approx(1.5)
     assert sum(len(change["joined"]) - len(change["cut"]) for change in why["changes"]) == BLOCKS
+
+
+@pytest.mark.usefixtures("_faked")
+def test_of_several_ways_to_write_it_the_fastest_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(printed(capsys, "--variants", "--json"))
+    own, shorter = found["variants"]
+    assert (own["variant"], own["operators"], own["chosen"]) == ("NHWC", 3 * BLOCKS + 1, False)
+    assert (shorter["variant"], shorter["operators"], shorter["chosen"]) == ("NHWC+shorter", 3 * BLOCKS - 2, True)
+    assert own["predicted_ms"] > shorter["predicted_ms"] <= shorter["default_ms"]
+    assert len(found["operators"]) == 3 * BLOCKS - 2
+    text = printed(capsys, "--variants")
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith("NHWC+shorter")] == ["chosen"]
+    assert [variant["chosen"] for variant in json.loads(printed(capsys, "--json"))["variants"]] == [True]
 
 
 @pytest.mark.usefixtures("_faked")

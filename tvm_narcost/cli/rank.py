@@ -5,7 +5,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tvm_narcost.cli.options import add_profile, add_shapes, positive, unique_shapes
 from tvm_narcost.cli.tables import aligned, milliseconds
@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the search (default: %(default)s)")
     parser.add_argument(
+        "--variants", action="store_true", help="rank the network in other layouts and with other rewrites as well"
+    )
+    parser.add_argument(
         "--measure", action="store_true", help="compile and time the plans that are shown (seconds to minutes)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -54,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     from tvm_narcost.fusion.explain import explain
 
     profile = load_profile(args.profile)
-    network, ranked = _rank(args, profile)
+    variants = _rank(args, profile)
+    network, ranked, _ = next(variant for variant in variants if variant.chosen)
     default = next(plan for plan in ranked if plan.default)
     chosen = next(plan for plan in ranked if plan.chosen)
     shown = [plan for place, plan in enumerate(ranked) if place < args.top or plan.default or plan.chosen]
@@ -63,38 +67,55 @@ def run(args: argparse.Namespace) -> int:
     graph = network.space.graph
     if args.json:
         document = _document(args.model, profile, graph, ranked, shown, measured_ms, why)
+        document["variants"] = _variant_documents(variants)
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
         print(f"{args.model} on {profile.id}: {len(graph.nodes)} operators, {len(ranked)} plans looked at\n")
+        if args.variants:
+            print(f"{_variant_table(variants)}\n")
         print(_table(shown, measured_ms, default))
         print(f"\n{_reasons(graph, default, chosen, why)}")
     return 0
 
 
-def _rank(args: argparse.Namespace, profile: "HardwareProfile") -> "tuple[PlannableNetwork, tuple[RankedPlan, ...]]":
-    """The network and its plans.
+class _Variant(NamedTuple):
+    """One way to write the network, with its plans; of one the chosen plan is chosen over all others'."""
+
+    network: "PlannableNetwork"
+    ranked: "tuple[RankedPlan, ...]"
+    chosen: bool
+
+
+def _rank(args: argparse.Namespace, profile: "HardwareProfile") -> list[_Variant]:
+    """The network as the profile writes it, before all other ways if these are asked for.
 
     Raises:
         ArtifactError: nothing was trained for the profile.
         RuntimeMissingError: its runtime is not installed.
         MeasurementError: it is a runtime that makes its own plans, or cannot read the network.
     """
-    from tvm_narcost.fusion.ranking import Baselines, rank
+    from tvm_narcost.fusion.ranking import Baselines, choose_among, rank
     from tvm_narcost.fusion.search import SearchSettings
     from tvm_narcost.models.plan_models import open_plan_models
 
     network = _open_network(args.model, unique_shapes(args.shapes), profile)
     models = open_plan_models(profile.id)
-    ranked = rank(
-        network.space.graph,
-        network.space.patterns,
-        models.narformer,
-        profile,
-        inseparable=network.space.inseparable,
-        baselines=Baselines(models.kernel_sum, models.flops),
-        settings=SearchSettings(candidates=args.candidates, seed=args.seed),
-    )
-    return network, ranked
+    networks = [network, *network.neighbours()] if args.variants else [network]
+    ranked = [
+        rank(
+            written.space.graph,
+            written.space.patterns,
+            models.narformer,
+            profile,
+            inseparable=written.space.inseparable,
+            baselines=Baselines(models.kernel_sum, models.flops),
+            settings=SearchSettings(candidates=args.candidates, seed=args.seed),
+        )
+        for written in networks
+    ]
+    best = [next(plan.plan for plan in plans if plan.chosen) for plans in ranked]
+    chosen = choose_among(best, models.narformer, profile)
+    return [_Variant(*found, place == chosen) for place, found in enumerate(zip(networks, ranked, strict=True))]
 
 
 def _open_network(model: str, shapes: dict[str, tuple[int, ...]], profile: "HardwareProfile") -> "PlannableNetwork":
@@ -159,6 +180,27 @@ def _document(
             "elsewhere_ms": why.elsewhere_ms,
         },
     }
+
+
+def _variant_documents(variants: Sequence[_Variant]) -> list[dict[str, Any]]:
+    return [
+        {
+            "variant": network.variant,
+            "operators": len(network.space.graph.nodes),
+            "default_ms": next(plan.predicted_ms for plan in ranked if plan.default),
+            "predicted_ms": next(plan.predicted_ms for plan in ranked if plan.chosen),
+            "chosen": chosen,
+        }
+        for network, ranked, chosen in variants
+    ]
+
+
+def _variant_table(variants: Sequence[_Variant]) -> str:
+    rows = [["written as", "operators", "TVM's plan ms", "best plan ms", ""]]
+    for found in _variant_documents(variants):
+        times = [milliseconds(found["default_ms"]), milliseconds(found["predicted_ms"])]
+        rows.append([found["variant"], str(found["operators"]), *times, "chosen" if found["chosen"] else ""])
+    return aligned(rows, left=(0, 4))
 
 
 def _table(shown: "Sequence[RankedPlan]", measured_ms: Sequence[float | None], default: "RankedPlan") -> str:

@@ -47,8 +47,17 @@ class PlannableNetwork(Protocol):
     """A network as a runtime has prepared it, to be run under any plan."""
 
     @property
+    def variant(self) -> str:
+        """How it is written: its layout, and the rewrites that were applied."""
+        ...
+
+    @property
     def space(self) -> FusionSpace:
         """Its operators, and what can be fused."""
+        ...
+
+    def neighbours(self) -> Sequence["PlannableNetwork"]:
+        """The same network written in other ways, as many as differ: in another layout, or with one rewrite more."""
         ...
 
     def measure(self, plans: Sequence[FusionPlan]) -> Sequence[tuple[FusionPlan, Measurement]]:

@@ -6,7 +6,7 @@ nothing; FuseOps' groups are the plan. ``narcost`` is the hook, which compiles a
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import onnx
 import tvm
@@ -107,7 +107,10 @@ class TvmRuntime:
     def plannable(self, model: onnx.ModelProto, profile: HardwareProfile) -> "TvmNetwork":
         """See :meth:`PlanRuntime.plannable`."""
         _check_takes_plans(profile)
-        return TvmNetwork(_prepare(model, profile), profile)
+        module = _import(model)
+        with _tvm_errors(model.graph.name, "prepare"):
+            prepared = tvm_plans.prepare_module(module, profile, model.graph.name)
+        return TvmNetwork(prepared, profile, module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,19 @@ class TvmNetwork:
 
     prepared: PreparedModule
     profile: HardwareProfile
+    module: tvm.IRModule = field(repr=False)
+
+    @property
+    def variant(self) -> str:
+        """Layout and rewrites."""
+        return str(self.prepared.variant)
+
+    def neighbours(self) -> Sequence["TvmNetwork"]:
+        """In other layouts and with other rewrites."""
+        name = self.prepared.graph.name
+        with _tvm_errors(name, "prepare"):
+            _, *others = tvm_plans.prepare_neighbours(self.module, self.profile, name)
+        return [TvmNetwork(prepared, self.profile, self.module) for prepared in others]
 
     @property
     def space(self) -> FusionSpace:
