@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tvm")
 
-from tvm import te, tirx, topi
+from tvm import s_tir, te, tirx, topi
 
 from hardware_profiles import HardwareProfile
 from tests.hook.schedules import AVX2, AVX512, biased, by_rules, check, conv2d, kernel, threads, vector_widths
@@ -60,6 +60,26 @@ def test_operand_that_two_axes_of_a_transpose_exchange() -> None:
 def test_result_that_is_read_twice_is_kept() -> None:
     twice = lambda x: te.compute(x.shape, lambda a, b: x[a, b] + x[a, x.shape[1] - 1 - b])  # noqa: E731
     check(kernel(topi.matmul, (9, 16), (16, 24), more=twice), AVX2)
+
+
+ELSEWHERE = {
+    "reshape": lambda x: topi.reshape(x, (1, 98, 12)),
+    "slice": lambda x: topi.strided_slice(x, [0, 0, 0, 0], [1, 7, 7, 9]),
+    "slice from the middle": lambda x: topi.strided_slice(x, [0, 0, 0, 8], [1, 7, 7, 24]),
+    "concatenation": lambda x: topi.concatenate([x, topi.nn.leaky_relu(x, 0.1)], axis=3),
+}
+
+
+@pytest.mark.parametrize("constants", [(), (1,)], ids=["activation", "weight"])
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_result_that_is_read_elsewhere_is_not_indexed_in_registers(name: str, constants: tuple[int, ...]) -> None:
+    function = kernel(conv2d(padding=1), (1, 7, 7, 8), (3, 3, 8, 24), more=lambda x: ELSEWHERE[name](topi.nn.relu(x)))
+    scheduled = check(function, AVX2, constants)
+    schedule = s_tir.Schedule(scheduled)
+    last = schedule.get_sblock({"reshape": "T_reshape", "concatenation": "T_concat"}.get(name, "T_strided_slice"))
+    (outermost, *_) = schedule.get_loops(last)
+    inside = [schedule.get(block).name_hint for block in schedule.get_child_blocks(outermost)]
+    assert inside == [schedule.get(last).name_hint]  # no convolution
 
 
 @pytest.mark.parametrize(("facts", "width"), [(AVX2, 8), (AVX512, 16)], ids=["avx2", "avx512"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 
@@ -201,8 +202,6 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
     schedule, name = kernel.schedule, contraction.block.name
     readers = kernel.readers(name)
     block = schedule.get_sblock(name)
-    if not readers:
-        epilogue = schedule.cache_write(block, 0, "local")
     loops = schedule.get_loops(block)
     kinds = contraction.block.kinds
     channel = loops[contraction.vector]
@@ -228,25 +227,38 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
         schedule.annotate(loop, PARTITION, 1)
     outer_loops = in_order(schedule, [*first, group, vector_outer, *spatial, *rows_outer], machine)
     schedule.reorder(*outer_loops, *reduced, *rows, vectors, lanes)
-    if readers:
-        epilogue = _attach(kernel, readers, block, outer_loops[-1], tile)
-    else:
-        schedule.reverse_compute_at(epilogue, outer_loops[-1])
+    attached = _attach(kernel, readers, block, outer_loops[-1], tile)
+    if attached is not None:
+        schedule.set_scope(block, 0, "local")
+    epilogue = attached or _copied(schedule, block, outer_loops[-1])
     if epilogue is not None:
-        if readers:
-            schedule.set_scope(block, 0, "local")
         _unroll_epilogue(schedule, epilogue, outer_loops[-1], machine, contraction.block.bits)
     for loop in (*rows, vectors):
         schedule.unroll(loop)
     schedule.vectorize(lanes)
     spread(schedule, outer_loops[0], machine, contraction.block.volume)
     schedule.decompose_reduction(block, reduced[0])
-    return readers[0].name if readers and epilogue is not None else None
+    return readers[0].name if attached is not None else None
+
+
+def _copied(schedule: s_tir.Schedule, block: Any, loop: Any) -> Any:
+    """Keep the tile's sums in registers and copy them, where what follows cannot be computed on the tile.
+
+    None where TVM cannot, because what follows names the result twice; the sums are in memory then.
+    """
+    trial = schedule.copy()
+    try:
+        trial.cache_write(trial.get_sblock(schedule.get(block).name_hint), 0, "local")
+    except tvm.error.InternalError:
+        return None
+    copy = schedule.cache_write(block, 0, "local")
+    schedule.reverse_compute_at(copy, loop)
+    return copy
 
 
 def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: Tile) -> Any:
     """Move the one block that reads a contraction into its tile. None where it can only stay where it is."""
-    if len(readers) != 1 or not readers[0].is_injective:
+    if len(readers) != 1 or not readers[0].is_injective or not _reads_in_place(readers[0], kernel, block):
         return None
     trial = kernel.schedule.copy()
     try:
@@ -259,6 +271,25 @@ def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: T
     epilogue = kernel.schedule.get_sblock(readers[0].name)
     kernel.schedule.reverse_compute_at(epilogue, loop)
     return epilogue
+
+
+def _reads_in_place(reader: Block, kernel: Kernel, block: Any) -> bool:
+    """Whether all elements of a block's result are read, each for the one at the same place, lanes side by side.
+
+    Read otherwise, as by a reshape or a slice, the tile would have to lie in memory to be indexed, not in registers.
+    """
+    written = kernel.schedule.get(block).writes[0].source
+    if reader.volume != prod(int(extent) for extent in written.shape):
+        return False
+    variables, last = reader.variables, reader.variables[-1]
+    for load in loads(reader.store.value):
+        if not load.source.same_as(written):
+            continue
+        used = [index for index in load.indices if not isinstance(index, tirx.IntImm)]
+        plain = all(any(index.same_as(variable) for variable in variables) for index in used)
+        if not plain or not used or not used[-1].same_as(last):
+            return False
+    return True
 
 
 def _depth_of(schedule: s_tir.Schedule, block: Any, loop: Any) -> int:

@@ -110,9 +110,12 @@ def packing_of(kernel: Kernel, contraction: Contraction, machine: Machine) -> Ch
 
 
 def _can_widen(reader: Block, written: Any) -> bool:
-    """Whether a block reads the last axis of what a contraction writes along one axis of its own."""
+    """Whether a block reads all of the last axis of what a contraction writes along one axis of its own."""
     read = [load.indices[-1] for load in loads(reader.store.value) if load.source.same_as(written)]
-    return reader.is_injective and any(all(index.same_as(variable) for index in read) for variable in reader.variables)
+    return reader.is_injective and any(
+        extent == int(written.shape[-1]) and all(index.same_as(variable) for index in read)
+        for variable, extent in zip(reader.variables, reader.extents, strict=True)
+    )
 
 
 def pack_operand(kernel: Kernel, contraction: Contraction, choice: Choice) -> tuple[Kernel, Contraction]:
