@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bench.facts import write_result
 from bench.fusion_cases import write_issue_models
-from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, Choose, fastest
+from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, PROFILE, Choose, fastest
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.database import LatencyRecord, NetworkRecord, open_database
 from tvm_narcost.database.dataset import read_dataset
@@ -49,7 +49,7 @@ _LIMIT_S = 900.0
 def main() -> None:
     """Measure, or judge and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="epyc-zen5.tvm")
+    parser.add_argument("--profile", default=PROFILE)
     verbs = parser.add_subparsers(dest="verb", required=True)
     measuring = verbs.add_parser("measure")
     measuring.add_argument("--database", required=True)

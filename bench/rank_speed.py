@@ -68,7 +68,15 @@ def rank_network(
     """Rank the plans of one graph, as ``narcost rank`` does."""
     baselines = Baselines(models.kernel_sum, models.flops)
     settings = SearchSettings(candidates=candidates)
-    return rank(graph, patterns_of(graph), models.narformer, profile, baselines=baselines, settings=settings)
+    return rank(
+        graph,
+        patterns_of(graph),
+        models.narformer,
+        profile,
+        costs=models.costs,
+        baselines=baselines,
+        settings=settings,
+    )
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class FakeNetwork:
 
 @pytest.fixture
 def _faked(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = SimpleNamespace(narformer=Calls(), kernel_sum=Calls(), flops=ConstantModel(9.0))
+    models = SimpleNamespace(narformer=Calls(), kernel_sum=Calls(), flops=ConstantModel(9.0), costs=None)
     monkeypatch.setattr(plan_models, "open_plan_models", lambda profile_id: models)
     monkeypatch.setattr(verb, "_open_network", lambda model, shapes, profile: FakeNetwork())
 
@@ -127,7 +127,7 @@ def test_the_table_and_the_reasons_below_it(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.usefixtures("_faked")
 def test_the_default_may_be_kept(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    models = SimpleNamespace(narformer=ConstantModel(1.0), kernel_sum=None, flops=None)
+    models = SimpleNamespace(narformer=ConstantModel(1.0), kernel_sum=None, flops=None, costs=None)
     monkeypatch.setattr(plan_models, "open_plan_models", lambda profile_id: models)
     out = printed(capsys, "--top", "1")
     assert "default, chosen" in out

@@ -16,12 +16,14 @@ from tvm_narcost.fusion.explain import explain
 from tvm_narcost.fusion.ranking import Baselines, RankedPlan, rank
 from tvm_narcost.fusion.search import SearchSettings
 from tvm_narcost.models.constant import ConstantModel
+from tvm_narcost.models.plan_costs import PlanCosts
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens.encoded import EncodedPlan
 
 PROFILE = load_profile("epyc-zen5.onnxruntime")
 CHAIN = network(("MaxPool",), ("Relu", 0), ("Transpose", 1), ("Sigmoid", 2), ("Softmax", 3))
 """TVM makes (MaxPool, Relu), (Transpose, Sigmoid), (Softmax)."""
+PATTERNS = [PATTERN_OF[node.op] for node in CHAIN.nodes]
 
 
 class Together:
@@ -64,7 +66,7 @@ class Divided(Together):
 
 
 def ranked(model: Together, **options: object) -> tuple[RankedPlan, ...]:
-    patterns = [PATTERN_OF[node.op] for node in CHAIN.nodes]
+    patterns = PATTERNS
     return rank(CHAIN, patterns, model, PROFILE, **options)  # type: ignore[arg-type]  # options of each test
 
 
@@ -159,3 +161,35 @@ def test_changes_that_share_operators_are_one_and_context_is_kept_apart() -> Non
     assert [(change.cut, change.joined, change.saved_ms) for change in found.changes] == [(((0, 1),), ((1, 2),), 0.25)]
     assert (found.elsewhere_ms, found.saved_ms) == (0.25, 0.5)
     assert explain(default, default).changes == ()
+
+
+def test_plans_are_compared_by_what_their_work_costs_and_the_model_says_what_the_default_takes() -> None:
+    """To the model all plans are alike; a call costs a millisecond, so that the fewest kernels are the fastest."""
+    ranked = rank(CHAIN, PATTERNS, ConstantModel(50.0), PROFILE, costs=PlanCosts({"calls": 1e3}))
+    default = next(plan for plan in ranked if plan.default)
+    chosen = next(plan for plan in ranked if plan.chosen)
+    assert default.predicted_ms == pytest.approx(50)
+    assert chosen.kernels == min(plan.kernels for plan in ranked) < default.kernels
+    for plan in ranked:
+        assert plan.predicted_ms == pytest.approx(50 + plan.kernels - default.kernels)
+        assert sum(plan.kernels_ms) == pytest.approx(plan.predicted_ms)
+    dear = rank(CHAIN, PATTERNS, ConstantModel(0.001), PROFILE, costs=PlanCosts({"calls": 1e3}))
+    assert min(plan.predicted_ms for plan in dear) == pytest.approx(0.001 / 20)  # not less than nothing
+
+
+class Ignorant(Together):
+    """Knows no kernel of more than two operators."""
+
+    def _predict(self, plan: FusionPlan) -> Prediction:
+        far = tuple(len(members) > 2 for members in plan.kernels)
+        return dataclasses.replace(super()._predict(plan), kernels_out_of_distribution=far)
+
+
+def test_costs_do_not_make_kernels_known_that_the_model_does_not_know() -> None:
+    costs = PlanCosts({"calls": 1e3})
+    longest = {}
+    for model in (Together(0.0), Ignorant(0.0)):
+        ranked = rank(CHAIN, PATTERNS, model, PROFILE, costs=costs)
+        longest[type(model)] = max(len(members) for plan in ranked if plan.chosen for members in plan.plan.kernels)
+    assert longest[Together] > 2
+    assert longest[Ignorant] == 2

@@ -75,7 +75,7 @@ class Members:
 
 
 def test_what_the_model_likes_best_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    models = SimpleNamespace(narformer=Members(), kernel_sum=Members(), flops=Members())
+    models = SimpleNamespace(narformer=Members(), kernel_sum=Members(), flops=Members(), costs=None)
     monkeypatch.setattr(hook_pipeline, "open_plan_models", lambda profile: models)
     ranked = tvm_narcost.rank_fusions(MODULE, "llvm", profile())
     (chosen,) = (candidate for candidate in ranked if candidate.chosen)
@@ -99,7 +99,7 @@ class LikesChannelsLast(Members):
 def test_the_best_variant_is_compiled_where_it_is_surely_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {}
     for model in (Members(), LikesChannelsLast()):
-        models = SimpleNamespace(narformer=model, kernel_sum=model, flops=model)
+        models = SimpleNamespace(narformer=model, kernel_sum=model, flops=model, costs=None)
         monkeypatch.setattr(hook_pipeline, "open_plan_models", lambda profile, models=models: models)
         ranked = rank_variants(MODULE, "llvm", profile())
         assert [variant.variant.layout for variant in ranked[:2]] == ["NCHW", "NHWC"]

@@ -108,6 +108,7 @@ def _rank(args: argparse.Namespace, profile: "HardwareProfile") -> list[_Variant
             models.narformer,
             profile,
             inseparable=written.space.inseparable,
+            costs=models.costs,
             baselines=Baselines(models.kernel_sum, models.flops),
             settings=SearchSettings(candidates=args.candidates, seed=args.seed),
         )

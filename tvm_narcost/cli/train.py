@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     from hardware_profiles import load_profile
     from tvm_narcost.training.fit import fit_models
-    from tvm_narcost.training.loop import settings_for
+    from tvm_narcost.training.loop import have_several_plans, settings_for
+    from tvm_narcost.training.plan_costs import fit_plan_costs
 
     profile = load_profile(args.profile)
     examples = read_measured(args, profile)
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         command=shlex.join(["narcost", *sys.argv[1:]]),
         progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
     )
+    if have_several_plans(examples):
+        fitted = dataclasses.replace(fitted, costs=fit_plan_costs(examples, profile))
     fitted.save(folder)
     metrics = fitted.narformer.facts.metrics
     print(

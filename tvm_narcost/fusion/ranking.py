@@ -15,10 +15,12 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.choice import ChoiceRule, assemble, choose, sure_gains
+from tvm_narcost.fusion.default_plan import default_plan
 from tvm_narcost.fusion.legality import FusionSpace
-from tvm_narcost.fusion.oracle import PlanOracle
+from tvm_narcost.fusion.oracle import PlanOracle, RelativeOracle
 from tvm_narcost.fusion.patterns import Pattern
 from tvm_narcost.fusion.search import SearchSettings, search_plans
+from tvm_narcost.models.plan_costs import PlanCosts
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder, encode_plan
 
@@ -80,6 +82,7 @@ def rank(
     profile: HardwareProfile,
     *,
     inseparable: Sequence[tuple[int, ...]] = (),
+    costs: PlanCosts | None = None,
     baselines: Baselines | None = None,
     settings: SearchSettings | None = None,
     rule: ChoiceRule | None = None,
@@ -92,6 +95,8 @@ def rank(
         model: what ranks; one of ``profile``'s.
         profile: where the network would run.
         inseparable: nodes that one call computes together.
+        costs: what work costs, of ``profile``: plans are compared by it, and the model says what the default takes.
+            None: the model is asked about every plan.
         baselines: what is shown beside it.
         settings: how many plans to look at.
         rule: when to choose another plan than TVM's.
@@ -104,9 +109,12 @@ def rank(
     """
     space = FusionSpace(graph, patterns, inseparable)
     encoder = PlanEncoder(graph, profile)
-    oracle = PlanOracle(graph, model, profile, encoder)
+    default = default_plan(space)
+    asked = PlanOracle(graph, model, profile, encoder)
+    oracle = asked if costs is None else RelativeOracle(graph, model, profile, encoder, costs, default)
     plans = search_plans(space, oracle, settings)
-    chooser = _Chooser(space, plans[0], model, oracle, encoder, rule or ChoiceRule())  # the first is the default
+    members = None if costs is not None or not isinstance(model, MemberModel) else model
+    chooser = _Chooser(space, default, oracle, asked, members, encoder, rule or ChoiceRule())
     chosen = chooser.choose(plans)
     plans = list({plan.kernels: plan for plan in (*plans, chosen)}.values())
     predictions = oracle.predict(plans)
@@ -120,7 +128,7 @@ def rank(
             kernels_ms=predictions[place].kernels_ms,
             kernel_sum_ms=kernel_sums[place],
             flops_ms=flops,
-            default=place == 0,
+            default=plans[place].kernels == default.kernels,
             chosen=plans[place].kernels == chosen.kernels,
         )
         for place in order
@@ -147,30 +155,34 @@ def choose_among(
 
 
 class _Chooser:
-    """Chooses among plans; the members of the model are asked about those that are predicted to be fast."""
+    """Chooses among plans; members of a model are asked one by one about those that are predicted to be fast."""
 
     def __init__(
         self,
         space: FusionSpace,
         default: FusionPlan,
-        model: LatencyModel,
         oracle: PlanOracle,
+        asked: PlanOracle,
+        members: MemberModel | None,
         encoder: PlanEncoder,
         rule: ChoiceRule,
     ) -> None:
+        """``oracle`` says what plans take; ``asked``, the model itself, which of their kernels it knows nothing of."""
         self._space = space
         self._default = default
-        self._model = model
         self._oracle = oracle
+        self._asked = asked
+        self._members = members
         self._encoder = encoder
         self._rule = rule
 
     def choose(self, plans: Sequence[FusionPlan]) -> FusionPlan:
         """One of the plans, or one put together of what they do otherwise than the default."""
-        predictions = self._oracle.predict(plans)
-        order = sorted(range(len(plans)), key=lambda place: (predictions[place].latency_ms, place))
-        faster = [plans[place] for place in order if predictions[place].latency_ms < predictions[0].latency_ms]
-        finalists = self._eligible(faster)[:_FINALISTS]
+        times_ms = [prediction.latency_ms for prediction in self._oracle.predict(plans)]
+        (default_ms,) = (prediction.latency_ms for prediction in self._oracle.predict([self._default]))
+        order = sorted(range(len(plans)), key=lambda place: (times_ms[place], place))
+        faster = [plans[place] for place in order if times_ms[place] < default_ms]
+        finalists = self._finalists(faster)
         for plan in faster[:_ASSEMBLED]:
             assembled = assemble(self._space, self._default, plan, self._gains)
             finalists += self._eligible([assembled]) if assembled is not None else []
@@ -182,6 +194,15 @@ class _Chooser:
         sure = sure_gains(self._members_ms([self._default, *plans]), 0, self._rule)[1:]
         return np.where(self._are_far(plans), -np.inf, sure).tolist() if plans else []
 
+    def _finalists(self, faster: Sequence[FusionPlan]) -> list[FusionPlan]:
+        """The first of the plans that are eligible; no more are asked about than it takes to find them."""
+        found: list[FusionPlan] = []
+        for start in range(0, len(faster), _FINALISTS):
+            found += self._eligible(faster[start : start + _FINALISTS])
+            if len(found) >= _FINALISTS:
+                break
+        return found[:_FINALISTS]
+
     def _eligible(self, plans: Sequence[FusionPlan]) -> list[FusionPlan]:
         return [plan for plan, is_far in zip(plans, self._are_far(plans), strict=True) if not is_far]
 
@@ -192,14 +213,14 @@ class _Chooser:
             any(is_far and members not in known for members, is_far in zip(plan.kernels, found, strict=False))
             for plan, found in (
                 (plan, prediction.kernels_out_of_distribution)
-                for plan, prediction in zip(plans, self._oracle.predict(plans), strict=True)
+                for plan, prediction in zip(plans, self._asked.predict(plans), strict=True)
             )
         ]
 
     def _members_ms(self, plans: Sequence[FusionPlan]) -> NDArray[np.float64]:
         """By each member of the model, [members, plans]."""
-        if isinstance(self._model, MemberModel):
-            return self._model.member_latency_ms([self._encoder.encode(plan) for plan in plans])
+        if self._members is not None:
+            return self._members.member_latency_ms([self._encoder.encode(plan) for plan in plans])
         return np.array([[prediction.latency_ms for prediction in self._oracle.predict(plans)]])
 
 

@@ -17,7 +17,6 @@ from tvm_narcost.hook.prepare import PreparedModule, prepare
 from tvm_narcost.hook.variant import Variant, neighbours, variant_of
 from tvm_narcost.hook.variants import prepare_variants
 from tvm_narcost.models.plan_models import PlanModels, open_plan_models
-from tvm_narcost.predictor import LatencyModel
 
 __all__ = ["PIPELINE", "NarcostPipeline", "RankedVariant", "get_pipeline", "rank_fusions", "rank_variants", "register"]
 
@@ -42,14 +41,14 @@ class NarcostPipeline:
         plan: ``best``, as the model of the profile's artifact ranks them; ``default``, as TVM would fuse; or a plan
             over the graph of the module as it is prepared in ``variants``, of which there is one then.
         variants: how the module may be written; of several the one whose best plan is surely faster than the first's.
-        model: ranks plans; None where none need be ranked.
+        models: rank plans; None where none need be ranked.
         database: of MetaSchedule; what it has goes before narcost's own schedules.
     """
 
     profile: HardwareProfile
     plan: str | FusionPlan
     variants: tuple[Variant, ...]
-    model: LatencyModel | None = field(default=None, repr=False)
+    models: PlanModels | None = field(default=None, repr=False)
     database: Any = field(default=None, repr=False)
 
     def __call__(self, module: tvm.IRModule) -> tvm.IRModule:
@@ -60,8 +59,8 @@ class NarcostPipeline:
             FrontendError: the module has operators or shapes that cannot be read.
         """
         _check_target(tvm.target.Target.current(allow_none=True))
-        if self.model is not None:
-            ranked = next(found for found in _rank(module, self.profile, self.variants, self.model) if found.chosen)
+        if self.models is not None:
+            ranked = next(found for found in _rank(module, self.profile, self.variants, self.models) if found.chosen)
             return lower(ranked.prepared, ranked.best.plan, self.profile, database=self.database)
         prepared = prepare(module, self.profile, variant=self.variants[0])
         plan = self.plan if isinstance(self.plan, FusionPlan) else tvm_plan(prepared)
@@ -98,8 +97,8 @@ def get_pipeline(
         raise CompileError(f"variant is {variant!r} with plan {name!r}, expected a Variant, or best with the best plan")
     own = variant_of(found)
     variants = neighbours(own) if isinstance(variant, str) else (variant or own,)
-    model = _models_of(found).narformer if plan == BEST else None
-    return NarcostPipeline(found, plan, variants, model, database)
+    models = _models_of(found) if plan == BEST else None
+    return NarcostPipeline(found, plan, variants, models, database)
 
 
 def rank_fusions(
@@ -125,9 +124,7 @@ def rank_fusions(
     """
     found = load_profile(profile) if isinstance(profile, str) else profile
     _check_target(tvm.target.Target(target))
-    models = _models_of(found)
-    baselines = Baselines(models.kernel_sum, models.flops)
-    return _rank(module, found, [variant or variant_of(found)], models.narformer, baselines)[0].plans
+    return _rank(module, found, [variant or variant_of(found)], _models_of(found))[0].plans
 
 
 @dataclass(frozen=True)
@@ -178,16 +175,11 @@ def rank_variants(
     wanted = neighbours(variant_of(found)) if variants is None else tuple(variants)
     if not wanted:
         raise CompileError("variants is empty, expected one at least, or None for the profile's own and its neighbours")
-    models = _models_of(found)
-    return _rank(module, found, wanted, models.narformer, Baselines(models.kernel_sum, models.flops))
+    return _rank(module, found, wanted, _models_of(found))
 
 
 def _rank(
-    module: tvm.IRModule,
-    profile: HardwareProfile,
-    variants: Sequence[Variant],
-    model: LatencyModel,
-    baselines: Baselines | None = None,
+    module: tvm.IRModule, profile: HardwareProfile, variants: Sequence[Variant], models: PlanModels
 ) -> tuple[RankedVariant, ...]:
     found = [
         RankedVariant(
@@ -195,17 +187,18 @@ def _rank(
             rank(
                 prepared.graph,
                 prepared.patterns,
-                model,
+                models.narformer,
                 profile,
                 inseparable=prepared.inseparable,
-                baselines=baselines,
+                costs=models.costs,
+                baselines=Baselines(models.kernel_sum, models.flops),
             ),
             False,
             prepared,
         )
         for prepared in prepare_variants(module, profile, variants)
     ]
-    place = choose_among([ranked.best.plan for ranked in found], model, profile)
+    place = choose_among([ranked.best.plan for ranked in found], models.narformer, profile)
     found[place] = replace(found[place], chosen=True)
     return tuple(found)
 

@@ -7,17 +7,19 @@ from tvm_narcost.models.flops import FlopsModel
 from tvm_narcost.models.folders import artifact_folder
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.models.plan_costs import PLAN_COSTS_FILE, PlanCosts
 
 __all__ = ["PlanModels", "open_plan_models"]
 
 
 @dataclass(frozen=True)
 class PlanModels:
-    """What an artifact holds."""
+    """What an artifact holds; no costs where its networks were measured under one plan each."""
 
     narformer: NarFormerLatency
     kernel_sum: KernelSum
     flops: FlopsModel
+    costs: PlanCosts | None = None
 
 
 def open_plan_models(profile_id: str) -> PlanModels:
@@ -40,4 +42,5 @@ def open_plan_models(profile_id: str) -> PlanModels:
             f"artifact {folder}: trained for profile {narformer.facts.profile!r}, expected {profile_id!r}; train one "
             f"with `narcost train --profile {profile_id}`"
         )
-    return PlanModels(narformer, KernelSum.open(folder / KERNEL_SUM_FILE), FlopsModel.open(folder))
+    costs = PlanCosts.open(folder / PLAN_COSTS_FILE) if (folder / PLAN_COSTS_FILE).exists() else None
+    return PlanModels(narformer, KernelSum.open(folder / KERNEL_SUM_FILE), FlopsModel.open(folder), costs)

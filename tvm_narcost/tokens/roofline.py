@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hardware_profiles import HardwareProfile
 from tvm_narcost.tokens.facts import KernelFacts
 
-__all__ = ["Roofline", "roofline"]
+__all__ = ["LEVELS", "Roofline", "cache_level", "roofline"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,22 @@ def roofline(facts: KernelFacts, profile: HardwareProfile) -> Roofline:
     )
 
 
+LEVELS = ("l1", "l2", "l3", "memory")
+"""Where data may lie, the nearest first."""
+
+
+def cache_level(working_set_bytes: NDArray[np.float64], profile: HardwareProfile) -> NDArray[np.intp]:
+    """Place in LEVELS of the smallest cache that holds each working set; a device may have no L3."""
+    device = profile.device
+    sizes = [device.l1d_bytes, device.l2_bytes, device.l3_bytes]
+    there = [(place, size) for place, size in enumerate(sizes) if size > 0]
+    return np.select(
+        [working_set_bytes <= size for _, size in there], [place for place, _ in there], len(LEVELS) - 1
+    ).astype(np.intp)
+
+
 def _bandwidth(working_set_bytes: NDArray[np.float64], profile: HardwareProfile) -> NDArray[np.float64]:
     """GB/s of the smallest cache that holds a working set."""
-    device, bandwidth = profile.device, dict(profile.device.bandwidth_gb_s)
-    levels = [("l1", device.l1d_bytes), ("l2", device.l2_bytes), ("l3", device.l3_bytes)]
-    there = [(name, size) for name, size in levels if size > 0]  # a device may have no L3
-    return np.select(
-        [working_set_bytes <= size for _, size in there], [bandwidth[name] for name, _ in there], bandwidth["memory"]
-    )
+    known = dict(profile.device.bandwidth_gb_s)
+    level = cache_level(working_set_bytes, profile)
+    return np.array([known.get(name, known["memory"]) for name in LEVELS])[level]

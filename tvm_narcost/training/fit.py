@@ -16,6 +16,7 @@ from tvm_narcost.models.flops import FlopsModel, fit_flops
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
+from tvm_narcost.models.plan_costs import PLAN_COSTS_FILE, PlanCosts
 from tvm_narcost.models.training_kernels import TrainingKernels, fit_training_kernels
 from tvm_narcost.tokens import default
 from tvm_narcost.training.ensemble import train_ensemble
@@ -37,11 +38,15 @@ _FEWEST_NETWORKS = 20
 
 @dataclass(frozen=True)
 class FittedModels:
-    """What ``narcost train`` makes: the default NAR-Former, and kernel-sum and FLOPs to show beside it."""
+    """What ``narcost train`` makes: the default NAR-Former, kernel-sum and FLOPs to show beside it, costs of plans.
+
+    There are no costs where networks were measured under one plan each.
+    """
 
     narformer: NarFormerLatency
     kernel_sum: KernelSum
     flops: FlopsModel
+    costs: PlanCosts | None = None
 
     def save(self, folder: Path) -> None:
         """Write all into one folder, which is made anew: weights never lie beside facts of another training."""
@@ -51,6 +56,8 @@ class FittedModels:
         self.narformer.save(scratch)
         self.kernel_sum.save(scratch / KERNEL_SUM_FILE)
         self.flops.save(scratch)
+        if self.costs is not None:
+            self.costs.save(scratch / PLAN_COSTS_FILE)
         if folder.exists():
             folder.rename(former)
         scratch.rename(folder)
@@ -61,9 +68,12 @@ class FittedModels:
         """Read what :meth:`save` wrote.
 
         Raises:
-            ArtifactError: one of the three is missing, corrupt, or of another schema.
+            ArtifactError: one of the first three is missing, or one is corrupt or of another schema.
         """
-        return cls(NarFormerLatency.open(folder), KernelSum.open(folder / KERNEL_SUM_FILE), FlopsModel.open(folder))
+        costs = PlanCosts.open(folder / PLAN_COSTS_FILE) if (folder / PLAN_COSTS_FILE).exists() else None
+        return cls(
+            NarFormerLatency.open(folder), KernelSum.open(folder / KERNEL_SUM_FILE), FlopsModel.open(folder), costs
+        )
 
 
 def fit_models(

@@ -15,7 +15,7 @@ from tvm_narcost.training.examples import Example
 from tvm_narcost.training.losses import kernel_loss
 from tvm_narcost.training.optimization import Optimization
 
-__all__ = ["DEFAULT_CONFIG", "PLAN_SETTINGS", "TrainingSettings", "settings_for", "train_network"]
+__all__ = ["DEFAULT_CONFIG", "PLAN_SETTINGS", "TrainingSettings", "have_several_plans", "settings_for", "train_network"]
 
 _SEVERAL_PLANS = 2.0  # a network: from here on they were measured to be compared
 
@@ -59,10 +59,15 @@ PLAN_SETTINGS = TrainingSettings(epochs=25, crop=256, difference_weight=2.0, pla
 """For networks that were measured under several plans: ratios between them count, and crops have whole networks."""
 
 
+def have_several_plans(examples: Sequence[Example]) -> bool:
+    """Whether networks were measured under several plans each, to compare these."""
+    networks = {example.graph.structural_hash() for example in examples}
+    return len(examples) > _SEVERAL_PLANS * len(networks)
+
+
 def settings_for(examples: Sequence[Example]) -> TrainingSettings:
     """The settings that suit what was measured: one plan a network, or several."""
-    networks = {example.graph.structural_hash() for example in examples}
-    return PLAN_SETTINGS if len(examples) > _SEVERAL_PLANS * len(networks) else TrainingSettings()
+    return PLAN_SETTINGS if have_several_plans(examples) else TrainingSettings()
 
 
 @dataclass(frozen=True)
