@@ -1,7 +1,8 @@
 """The plans of a graph in the order of their predicted latency, and the one that is chosen over TVM's own.
 
-A plan is chosen only when it is predicted to be better by more than a margin, when the members of the model agree on
-that, and when it has no kernel unlike those in training that the default has not: see choice.py.
+A plan is chosen only when it is predicted to be better by more than a margin, and when it has no kernel unlike those in
+training that the default has not. Where no costs of work are known to compare plans by, the members of the model are
+asked about every plan, and have to agree as well: see choice.py.
 """
 
 from collections.abc import Sequence
