@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
@@ -15,7 +12,7 @@ from tvm_narcost.predictor import LatencyModel, Prediction
 from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder
 from tvm_narcost.tokens.work import PlanWork
 
-__all__ = ["EncodedModel", "PlanOracle", "RelativeOracle", "relative_latency"]
+__all__ = ["EncodedModel", "PlanOracle", "RelativeOracle"]
 
 
 @runtime_checkable
@@ -53,7 +50,7 @@ class PlanOracle:
 
 
 class RelativeOracle(PlanOracle):
-    """The model's prediction of one plan, and from it to the others the difference of what their work costs.
+    """The model's prediction of one plan, and of the others by how their work's costs compare with that one's.
 
     Errors of a model are larger than what plans of one network differ by, and are not the same for two plans.
     """
@@ -72,26 +69,12 @@ class RelativeOracle(PlanOracle):
         self._costs = costs
         self._work = PlanWork(graph, profile)
         (found,) = super()._ask([reference])
-        self._reference_ms = found.latency_ms
-        self._reference_cost_ms = float(self._kernels_ms(reference).sum())
+        cost_us = float(costs.kernels_us(self._work.of(reference)).sum())
+        self._ms_a_microsecond = found.latency_ms / cost_us if cost_us > 0 else 0.0
 
     def _ask(self, plans: Sequence[FusionPlan]) -> list[Prediction]:
         return [self._prediction(plan) for plan in plans]
 
     def _prediction(self, plan: FusionPlan) -> Prediction:
-        kernels_ms = self._kernels_ms(plan)
-        cost_ms = float(kernels_ms.sum())
-        latency_ms = relative_latency(self._reference_ms, self._reference_cost_ms, cost_ms)
-        share = kernels_ms / cost_ms if cost_ms > 0 else np.full(len(kernels_ms), 1 / max(len(kernels_ms), 1))
-        return Prediction.of_point(latency_ms, plan.planner, share * latency_ms)
-
-    def _kernels_ms(self, plan: FusionPlan) -> NDArray[np.float64]:
-        return self._costs.kernels_us(self._work.of(plan)) / 1e3
-
-
-def relative_latency(reference: float, reference_cost: float, cost: float) -> float:
-    """Latency of a plan, from that of a reference plan and what both cost; all of one unit.
-
-    A plan that costs less than nothing beside the reference's latency is not believed: a twentieth of it is the least.
-    """
-    return max(reference + cost - reference_cost, reference / 20)
+        kernels_ms = self._ms_a_microsecond * self._costs.kernels_us(self._work.of(plan))
+        return Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms)
