@@ -27,7 +27,7 @@ from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.measure.weights import with_unique_weights, with_weights
 from tvm_narcost.zoo import generate
 
-__all__ = ["ZOO_NETWORKS", "main", "summary", "with_logits", "with_random_weights"]
+__all__ = ["ZOO_NETWORKS", "in_turn", "main", "runner", "summary", "with_logits", "with_random_weights"]
 
 ZOO_NETWORKS = {"bert": 1, "vit": 3, "convnext": 3}
 """Family -> seed."""
@@ -166,10 +166,10 @@ def _time(name: str, profile: HardwareProfile, scratch: Path) -> dict[str, Any]:
         session = onnxruntime.InferenceSession(scratch / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
         kinds = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32"}
         feed = {item.name: random_input(item.name, item.shape, kinds[item.type]) for item in session.get_inputs()}
-        run = _runner(scratch / f"{name}-{threads}.so", list(feed.values()))
+        run = runner(scratch / f"{name}-{threads}.so", list(feed.values()))
         expected = session.run(None, feed)
         error = max(map(_relative_error, run(), expected))
-        ours, theirs = _in_turn([run, lambda: session.run(None, feed)])
+        ours, theirs = in_turn([run, lambda: session.run(None, feed)])
         row = {
             "network": name,
             "threads": threads,
@@ -179,13 +179,14 @@ def _time(name: str, profile: HardwareProfile, scratch: Path) -> dict[str, Any]:
             "relative_error": float(f"{error:.2g}"),
         }
         if name == UNSCHEDULED and threads == 1:
-            slow = _runner(scratch / f"{name}-unscheduled.so", list(feed.values()))
-            row["unscheduled_ms"] = round(_in_turn([slow])[0], 3)
+            slow = runner(scratch / f"{name}-unscheduled.so", list(feed.values()))
+            row["unscheduled_ms"] = round(in_turn([slow])[0], 3)
     print(row, flush=True)
     return row
 
 
-def _runner(library: Path, feed: list[NDArray[Any]]) -> Callable[[], list[NDArray[Any]]]:
+def runner(library: Path, feed: list[NDArray[Any]]) -> Callable[[], list[NDArray[Any]]]:
+    """A call of a compiled network on these inputs, which returns its outputs."""
     import tvm
     from tvm import relax
 
@@ -203,7 +204,7 @@ def _relative_error(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def _in_turn(runs: list[Callable[[], Any]]) -> list[float]:
+def in_turn(runs: list[Callable[[], Any]]) -> list[float]:
     """Median milliseconds of each, in blocks that take turns.
 
     Between two blocks the threads of the one before come to rest: until then they keep cores busy that the next needs.
