@@ -179,7 +179,7 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
                        "families": sorted({e.family for e in train})},
         "held_out": {"plans": len(test), "networks": len(choices["plans"]), "families": list(HELD_OUT_FAMILIES),
                      "micro_seeds": list(HELD_OUT_MICRO_SEEDS)},
-        "noise_floor": noise_floor(latencies),
+        "noise_floor": {**noise_floor(latencies), "kendall_tau": _tau_of_passes(choices["plans"], latencies)},
         "figures": {label: _over_seeds(found) for label, found in by_seed["plans"].items()},
         "variants": {"networks": len(choices["variants"]),
                      "figures": {label: _over_seeds(found) for label, found in by_seed["variants"].items()}},
@@ -263,6 +263,19 @@ def noise_floor(latencies: Sequence[Sequence[float]]) -> dict[str, float]:
         "median": float(np.median(differences)),
         "p90": float(np.quantile(differences, 0.9)),
     }
+
+
+def _tau_of_passes(places: dict[str, list[int]], latencies: Sequence[Sequence[float]]) -> float:
+    """Kendall's tau of a network's plans as the last two passes order them, mean over networks; 0 without two."""
+    from scipy.stats import kendalltau
+
+    taus = []
+    for own in places.values():
+        passes = [latencies[place] for place in own if len(latencies[place]) > 1]
+        if len(passes) > 2:
+            earlier, later = zip(*(found[-2:] for found in passes), strict=True)
+            taus.append(float(kendalltau(earlier, later).statistic))
+    return mean(taus) if taus else 0.0
 
 
 def _differences(latencies: Sequence[Sequence[float]]) -> Iterator[float]:
