@@ -147,8 +147,8 @@ def _fusion() -> str:
         )
         + f"\n{held_out['plans']} plans of {held_out['networks']} networks. The best measured plan is {best:.3f} times "
         "as fast as TVM's default in the geometric mean. The same plan measured again differs by "
-        f"{floor['median']:.1%} in the median, {floor['p90']:.1%} at the 90th percentile; two passes order the plans of "
-        f"a network with a tau of {floor['kendall_tau']:.2f}.\n" + _variants(document["variants"])
+        f"{floor['median']:.1%} in the median, {floor['p90']:.1%} at the 90th percentile; two passes order "
+        f"the plans of a network with a tau of {floor['kendall_tau']:.2f}.\n" + _variants(document["variants"])
     )
 
 
