@@ -17,6 +17,7 @@ from tvm.s_tir import meta_schedule as ms
 
 from hardware_profiles import HardwareProfile
 from tvm_narcost.hook.metaschedule.candidates import Evolution, Space
+from tvm_narcost.hook.metaschedule.interrupts import until_interrupted
 from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, Measuring, measuring
 from tvm_narcost.hook.metaschedule.tuning_database import claim, commit, open_tuning_database, records_of_module
 from tvm_narcost.hook.metaschedule.workloads import Workload
@@ -77,7 +78,7 @@ def collect_schedules(
     shutil.rmtree(folder / _LIBRARIES, ignore_errors=True)  # what a killed run left
     collections = [_Collection(workload, profile, folder / folder_name(workload)) for workload in workloads]
     try:
-        with measuring(profile, folder / _LIBRARIES, settings) as measured:
+        with until_interrupted() as interrupt, measuring(profile, folder / _LIBRARIES, settings) as measured:
             report.found = sum(collection.open() for collection in collections)
             if found is not None:
                 found(report.found)
@@ -96,8 +97,8 @@ def collect_schedules(
                     if collection.is_exhausted or collection.count >= candidates:
                         report.exhausted += collection.count < candidates
                         waiting.remove(collection)
-    except KeyboardInterrupt:
-        report.ended = "interrupted"
+        if interrupt.came:
+            report.ended = "interrupted"
     finally:
         shutil.rmtree(folder / _LIBRARIES, ignore_errors=True)
         report.elapsed_s = time.monotonic() - started

@@ -22,6 +22,7 @@ from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.grouping import group
 from tvm_narcost.hook.metaschedule.candidates import Space
 from tvm_narcost.hook.metaschedule.cost_model import NarFormerCostModel
+from tvm_narcost.hook.metaschedule.interrupts import until_interrupted
 from tvm_narcost.hook.metaschedule.intrinsics import import_intrinsics
 from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, MeasureTimes, measuring
 from tvm_narcost.hook.metaschedule.tuning_database import mean_s, open_tuning_database, records_of_module
@@ -198,11 +199,13 @@ def tune(
     elif found < trials:
         _remind(cost_model, tasks, known, target)
         try:
-            with measuring(profile, folder / _LIBRARIES, settings.limits) as measured:
+            with (
+                until_interrupted() as interrupt,
+                measuring(profile, folder / _LIBRARIES, settings.limits) as measured,
+            ):
                 times = measured.times
                 _run(module, target, folder, trials - found, len(tasks), database, cost_model, settings, measured, tell)
-        except KeyboardInterrupt:
-            ended = "interrupted"
+            ended = "interrupted" if interrupt.came else "done"
         finally:
             shutil.rmtree(folder / _LIBRARIES, ignore_errors=True)
     kernels = tuple(_kernel(task, database) for task in tasks)
