@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.facts import RESULTS
+from bench.tuning_tables import models_table, scoring_table, tuned_network_table
 
 __all__ = ["TABLES", "fill"]
 
@@ -335,6 +336,12 @@ def _one_trunk() -> str:
     return _markdown(["profile", *variants], rows)
 
 
+def _tuning(name: str, table: Callable[[Mapping[str, Any]], tuple[list[str], list[list[str]], str]]) -> str:
+    """Of a benchmark of MetaSchedule's cost models."""
+    header, rows, below = table(_read(name))
+    return _markdown(header, rows) + (f"\n{below}\n" if below else "")
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy": _accuracy,
     "active": _active,
@@ -352,7 +359,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "schedules": _schedules,
     "reading": _reading,
     "speed": _speed,
+    "schedule_scoring": partial(_tuning, "schedule_scoring", scoring_table),
     "tokens": _tokens,
+    "tuned_network": partial(_tuning, "tuned_network", tuned_network_table),
+    "tuning": partial(_tuning, "tuning", models_table),
     "uncertainty": _uncertainty,
 }
 
