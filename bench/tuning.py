@@ -301,7 +301,8 @@ def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "features_s": mean(row["features_s"] for row in mine),
         }
     for model, point, other, other_point in (
-        ("narcost", "32", "xgb", "128"), ("narcost", "64", "xgb", "128"), ("narcost", "32", "xgb", "32"), ("narcost", "128", "xgb", "128"),
+        ("narcost", "32", "xgb", "128"), ("narcost", "64", "xgb", "128"), ("narcost", "32", "xgb", "32"),
+        ("narcost", "128", "xgb", "128"),
         ("narcost", "32", "random", "32"), ("scratch", "32", "xgb", "32"), ("narcost", "64", "xgb", "64"),
     ):  # fmt: skip
         found = _compare(runs, (model, point), (other, other_point))
