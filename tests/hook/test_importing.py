@@ -30,8 +30,7 @@ def test_a_resize_of_any_opset_computes_what_it_says(opset: int, inputs: list[st
     data = numbers(1, 2, 5, 7)
     # Opset 10 has no attributes for it: it samples from the lower corner.
     attributes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if opset == 10 else {}
-    expected = np.asarray(
-        ReferenceEvaluator(resize(11, ["empty", "scales"], mode, **attributes)).run(None, {"x": data})[0]
-    )
+    evaluator = ReferenceEvaluator(resize(11, ["empty", "scales"], mode, **attributes))
+    expected = np.asarray(next(iter(evaluator.run(None, {"x": data}))))
     (found,) = reference(import_onnx(resize(opset, inputs, mode)), [data])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
