@@ -62,6 +62,15 @@ def test_result_that_is_read_twice_is_kept() -> None:
     check(kernel(topi.matmul, (9, 16), (16, 24), more=twice), AVX2)
 
 
+@pytest.mark.parametrize("width", [48, 50], ids=["whole tiles", "filled up"])
+def test_a_result_that_is_read_in_place_is_finished_on_its_tile(width: int) -> None:
+    scheduled = check(kernel(topi.matmul, (24, 64), (64, width), more=biased), AVX2, constants=(1,))
+    schedule = s_tir.Schedule(scheduled)
+    (outermost, *_) = schedule.get_loops(schedule.get_sblock("biased"))
+    inside = [schedule.get(block).name_hint for block in schedule.get_child_blocks(outermost)]
+    assert len(inside) > 1  # the product's as well
+
+
 ELSEWHERE = {
     "reshape": lambda x: topi.reshape(x, (1, 98, 12)),
     "slice": lambda x: topi.strided_slice(x, [0, 0, 0, 0], [1, 7, 7, 9]),

@@ -227,7 +227,7 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
         schedule.annotate(loop, PARTITION, 1)
     outer_loops = in_order(schedule, [*first, group, vector_outer, *spatial, *rows_outer], machine)
     schedule.reorder(*outer_loops, *reduced, *rows, vectors, lanes)
-    attached = _attach(kernel, readers, block, outer_loops[-1], tile)
+    attached = _attach(kernel, readers, block, outer_loops[-1], tile, filled=bool(contraction.outermost))
     if attached is not None:
         schedule.set_scope(block, 0, "local")
     epilogue = attached or _copied(schedule, block, outer_loops[-1])
@@ -256,9 +256,13 @@ def _copied(schedule: s_tir.Schedule, block: Any, loop: Any) -> Any:
     return copy
 
 
-def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: Tile) -> Any:
+def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: Tile, *, filled: bool) -> Any:
     """Move the one block that reads a contraction into its tile. None where it can only stay where it is."""
-    if len(readers) != 1 or not readers[0].is_injective or not _reads_in_place(readers[0], kernel, block):
+    if (
+        len(readers) != 1
+        or not readers[0].is_injective
+        or not _reads_in_place(readers[0], kernel, block, filled=filled)
+    ):
         return None
     trial = kernel.schedule.copy()
     try:
@@ -273,23 +277,33 @@ def _attach(kernel: Kernel, readers: list[Block], block: Any, loop: Any, tile: T
     return epilogue
 
 
-def _reads_in_place(reader: Block, kernel: Kernel, block: Any) -> bool:
+def _reads_in_place(reader: Block, kernel: Kernel, block: Any, *, filled: bool) -> bool:
     """Whether all elements of a block's result are read, each for the one at the same place, lanes side by side.
 
     Read otherwise, as by a reshape or a slice, the tile would have to lie in memory to be indexed, not in registers.
+    Where the last axis is ``filled`` up to whole tiles, its filling is not read.
     """
     written = kernel.schedule.get(block).writes[0].source
-    if reader.volume != prod(int(extent) for extent in written.shape):
-        return False
-    variables, last = reader.variables, reader.variables[-1]
+    sizes = [int(extent) for extent in written.shape]
     for load in loads(reader.store.value):
         if not load.source.same_as(written):
             continue
-        used = [index for index in load.indices if not isinstance(index, tirx.IntImm)]
-        plain = all(any(index.same_as(variable) for variable in variables) for index in used)
-        if not plain or not used or not used[-1].same_as(last):
-            return False
+        for axis, (index, size) in enumerate(zip(load.indices, sizes, strict=True)):
+            is_last = axis == len(sizes) - 1
+            extent = _extent_of(reader, index)
+            if extent != size and not (filled and is_last and extent is not None):
+                return False
+            if is_last and not isinstance(index, tirx.IntImm) and not index.same_as(reader.variables[-1]):
+                return False
     return True
+
+
+def _extent_of(block: Block, index: Any) -> int | None:
+    """How many values an index takes that is a variable of the block or a constant; None of any other."""
+    if isinstance(index, tirx.IntImm):
+        return 1
+    places = (at for at, variable in enumerate(block.variables) if index.same_as(variable))
+    return next((block.extents[at] for at in places), None)
 
 
 def _depth_of(schedule: s_tir.Schedule, block: Any, loop: Any) -> int:
