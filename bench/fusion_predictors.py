@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hardware_profiles import load_profile
 from tvm_narcost.fusion.choice import ChoiceRule, choose
 from tvm_narcost.tokens.facts import kernel_facts
-from tvm_narcost.tokens.work import PlanWork
+from tvm_narcost.tokens.work import work_of_plans
 from tvm_narcost.training.ensemble import train_ensemble
 from tvm_narcost.training.evaluate import fit_kernel_sum_to, kernel_sum_us
 from tvm_narcost.training.examples import Example
@@ -48,8 +48,7 @@ def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> ND
     """As ``narcost rank`` does: the ensemble for the default plan, what work costs for how others differ from it."""
     profile = load_profile(PROFILE)
     predicted: NDArray[np.float64] = np.exp(np.log(_narformer(train, test, seed)).mean(axis=0))
-    costs = fit_plan_costs(train, profile)
-    cost_us = [float(costs.kernels_us(PlanWork(e.plan.graph, profile).of(e.plan)).sum()) for e in test]
+    cost_us = fit_plan_costs(train, profile).kernels_us(work_of_plans([example.plan for example in test], profile))
     references = {
         (example.name, example.plan.graph.structural_hash()): place
         for place, example in enumerate(test)

@@ -16,8 +16,9 @@ from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.graph import OpGraph
 from relay_frontend.onnx import from_onnx
 from relay_frontend.passes import canonicalize
+from tvm_narcost.fusion.legality import FusionSpace
 from tvm_narcost.fusion.patterns import patterns_of
-from tvm_narcost.fusion.ranking import Baselines, RankedPlan, rank
+from tvm_narcost.fusion.ranking import RankedPlan, rank_by_artifact
 from tvm_narcost.fusion.search import SearchSettings
 from tvm_narcost.models.plan_models import PlanModels, open_plan_models
 from tvm_narcost.zoo import generate
@@ -66,17 +67,8 @@ def rank_network(
     graph: OpGraph, models: PlanModels, profile: HardwareProfile, candidates: int
 ) -> tuple[RankedPlan, ...]:
     """Rank the plans of one graph, as ``narcost rank`` does."""
-    baselines = Baselines(models.kernel_sum, models.flops)
-    settings = SearchSettings(candidates=candidates)
-    return rank(
-        graph,
-        patterns_of(graph),
-        models.narformer,
-        profile,
-        costs=models.costs,
-        baselines=baselines,
-        settings=settings,
-    )
+    space = FusionSpace(graph, patterns_of(graph))
+    return rank_by_artifact(space, models, profile, SearchSettings(candidates=candidates))
 
 
 if __name__ == "__main__":

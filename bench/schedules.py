@@ -8,7 +8,6 @@ drawn at random, because outputs computed from equal weights would agree whateve
 
 import argparse
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,10 +54,7 @@ def main() -> None:
         for name in arguments.networks:
             print(name, _build(name, profiles, arguments.scratch), flush=True)
         return
-    rows = []
-    for profile in profiles:
-        for name in arguments.networks:
-            rows.append(_time(name, profile, arguments.scratch))
+    rows = [_time(name, profile, arguments.scratch) for profile in profiles for name in arguments.networks]
     result = {"summary": summary(rows), "networks": rows}
     print(result["summary"])
     write_result("schedules", "bench.schedules", arguments.profile, result)
@@ -214,13 +210,13 @@ def in_turn(runs: list[Callable[[], Any]]) -> list[float]:
         for run, taken in zip(runs, samples, strict=True):
             time.sleep(_REST_S)
             run()
-            ends = time.perf_counter() + _BUDGET_S / _BLOCKS
-            for call in itertools.count():
-                started = time.perf_counter()
-                if started > ends and call:
-                    break
+            started = time.perf_counter()
+            ends = started + _BUDGET_S / _BLOCKS
+            while started < ends:
                 run()
-                taken.append(1e3 * (time.perf_counter() - started))
+                ended = time.perf_counter()
+                taken.append(1e3 * (ended - started))
+                started = ended
     return [median(taken) for taken in samples]
 
 

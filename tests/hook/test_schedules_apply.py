@@ -133,4 +133,4 @@ def test_tuned_record_goes_first() -> None:
 
 
 def test_rules_follow_the_profile() -> None:
-    assert [type(rule).__name__ for rule in cpu_rules(profile())][-1] == "InjectiveParts"
+    assert [type(rule).__name__ for rule in cpu_rules(profile())][-1] == "Injective"

@@ -68,7 +68,9 @@ def test_all_plans_compute_the_same(prepared: PreparedModule) -> None:
 
 
 def test_plans_over_several_variants_are_compiled_together_and_compute_the_same() -> None:
-    variants = prepare_neighbours(from_onnx(generate("micro_epilogue", 2)), HERE, "net")
+    module = from_onnx(generate("micro_epilogue", 2))
+    own = prepare(module, HERE, name="net")
+    variants = [own, *prepare_neighbours(own, module, HERE)]
     assert [variant.variant.layout for variant in variants[:2]] == ["NCHW", "NHWC"]
     plans = [plans_of(variant, 1)[0] for variant in variants]
     assert len({plan.plan_hash() for plan in plans}) == len(plans)

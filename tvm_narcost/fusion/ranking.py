@@ -7,7 +7,7 @@ asked about every plan, and have to agree as well: see choice.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,10 @@ from tvm_narcost.models.plan_costs import PlanCosts
 from tvm_narcost.predictor import LatencyModel
 from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder, encode_plan
 
-__all__ = ["Baselines", "MemberModel", "RankedPlan", "choose_among", "rank"]
+if TYPE_CHECKING:
+    from tvm_narcost.models.plan_models import PlanModels
+
+__all__ = ["Baselines", "MemberModel", "RankedPlan", "choose_among", "rank", "rank_by_artifact"]
 
 _FINALISTS = 16  # plans on which the members are asked one by one
 _ASSEMBLED = 2  # plans whose changes are judged one by one
@@ -136,6 +139,22 @@ def rank(
     )
 
 
+def rank_by_artifact(
+    space: FusionSpace, models: "PlanModels", profile: HardwareProfile, settings: SearchSettings | None = None
+) -> tuple[RankedPlan, ...]:
+    """:func:`rank` with all models of a profile's artifact: what ranks, what work costs, and what is shown beside."""
+    return rank(
+        space.graph,
+        space.patterns,
+        models.narformer,
+        profile,
+        inseparable=space.inseparable,
+        costs=models.costs,
+        baselines=Baselines(models.kernel_sum, models.flops),
+        settings=settings,
+    )
+
+
 def choose_among(
     plans: Sequence[FusionPlan], model: LatencyModel, profile: HardwareProfile, *, rule: ChoiceRule | None = None
 ) -> int:
@@ -147,6 +166,8 @@ def choose_among(
         profile: where the network would run.
         rule: when to choose another plan than the first.
     """
+    if len(plans) == 1:
+        return 0  # nothing to ask the model about
     if isinstance(model, MemberModel):
         members_ms = model.member_latency_ms([encode_plan(plan, profile) for plan in plans])
     else:

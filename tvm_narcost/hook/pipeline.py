@@ -10,7 +10,7 @@ from tvm import relax
 from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError, CompileError
-from tvm_narcost.fusion.ranking import Baselines, RankedPlan, choose_among, rank
+from tvm_narcost.fusion.ranking import RankedPlan, choose_among, rank_by_artifact
 from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.lower import lower
 from tvm_narcost.hook.prepare import PreparedModule, prepare
@@ -132,16 +132,19 @@ class RankedVariant:
     """One way to write a module, with its plans.
 
     Attributes:
-        variant: the way.
         plans: the fastest first, see :func:`rank_fusions`.
         chosen: whether narcost would compile this variant's chosen plan.
         prepared: the module so written.
     """
 
-    variant: Variant
     plans: tuple[RankedPlan, ...]
     chosen: bool
     prepared: PreparedModule = field(repr=False)
+
+    @property
+    def variant(self) -> Variant:
+        """The way."""
+        return self.prepared.variant
 
     @property
     def best(self) -> RankedPlan:
@@ -182,20 +185,7 @@ def _rank(
     module: tvm.IRModule, profile: HardwareProfile, variants: Sequence[Variant], models: PlanModels
 ) -> tuple[RankedVariant, ...]:
     found = [
-        RankedVariant(
-            prepared.variant,
-            rank(
-                prepared.graph,
-                prepared.patterns,
-                models.narformer,
-                profile,
-                inseparable=prepared.inseparable,
-                costs=models.costs,
-                baselines=Baselines(models.kernel_sum, models.flops),
-            ),
-            False,
-            prepared,
-        )
+        RankedVariant(rank_by_artifact(prepared.space, models, profile), False, prepared)
         for prepared in prepare_variants(module, profile, variants)
     ]
     place = choose_among([ranked.best.plan for ranked in found], models.narformer, profile)

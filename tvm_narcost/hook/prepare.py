@@ -15,6 +15,7 @@ from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.relax.reader import read_relax
 from tvm_narcost.errors import CompileError
+from tvm_narcost.fusion.legality import FusionSpace
 from tvm_narcost.fusion.patterns import Pattern
 from tvm_narcost.hook.bindings import bindings_of, is_call_tir
 from tvm_narcost.hook.channels_last import to_channels_last
@@ -50,6 +51,11 @@ class PreparedModule:
     calls_of: tuple[tuple[relax.Var, ...], ...] = field(repr=False)
     patterns: tuple[Pattern, ...] = field(repr=False)
     inseparable: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def space(self) -> FusionSpace:
+        """Its operators, and what can be fused."""
+        return FusionSpace(self.graph, self.patterns, self.inseparable)
 
     @cached_property
     def module(self) -> tvm.IRModule:

@@ -32,10 +32,11 @@ class PlanCosts:
     us_per_unit: Mapping[str, float]
 
     def kernels_us(self, work: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Time of each kernel, microseconds.
+        """Time of each kernel, or of each plan, microseconds.
 
         Args:
-            work: of :meth:`tvm_narcost.tokens.work.PlanWork.of`, [kernels, len(WORK)].
+            work: of :meth:`tvm_narcost.tokens.work.PlanWork.of`, [kernels, len(WORK)], or of
+                :func:`tvm_narcost.tokens.work.work_of_plans`, [plans, len(WORK)].
         """
         costs = np.array([self.us_per_unit.get(name, 0.0) for name in WORK])
         times_us: NDArray[np.float64] = work @ costs
@@ -45,6 +46,12 @@ class PlanCosts:
         """Write the costs as JSON, whole or not at all."""
         document = {"format_version": FORMAT_VERSION, "us_per_unit": dict(self.us_per_unit)}
         write_whole(path, (json.dumps(document, indent=1) + "\n").encode())
+
+    @classmethod
+    def of_artifact(cls, folder: Path) -> Self | None:
+        """Those that lie in an artifact's folder; None where it was trained on one plan a network."""
+        path = folder / PLAN_COSTS_FILE
+        return cls.open(path) if path.exists() else None
 
     @classmethod
     def open(cls, path: Path) -> Self:

@@ -7,7 +7,7 @@ from tvm_narcost.models.flops import FlopsModel
 from tvm_narcost.models.folders import artifact_folder
 from tvm_narcost.models.kernel_sum import KERNEL_SUM_FILE, KernelSum
 from tvm_narcost.models.narformer_latency import NarFormerLatency
-from tvm_narcost.models.plan_costs import PLAN_COSTS_FILE, PlanCosts
+from tvm_narcost.models.plan_costs import PlanCosts
 
 __all__ = ["PlanModels", "open_plan_models"]
 
@@ -42,5 +42,5 @@ def open_plan_models(profile_id: str) -> PlanModels:
             f"artifact {folder}: trained for profile {narformer.facts.profile!r}, expected {profile_id!r}; train one "
             f"with `narcost train --profile {profile_id}`"
         )
-    costs = PlanCosts.open(folder / PLAN_COSTS_FILE) if (folder / PLAN_COSTS_FILE).exists() else None
-    return PlanModels(narformer, KernelSum.open(folder / KERNEL_SUM_FILE), FlopsModel.open(folder), costs)
+    kernel_sum = KernelSum.open(folder / KERNEL_SUM_FILE)
+    return PlanModels(narformer, kernel_sum, FlopsModel.open(folder), PlanCosts.of_artifact(folder))

@@ -5,7 +5,7 @@ those quantities in which their kernels differ. That is what makes small differe
 errors of predictions of whole kernels hide.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from tvm_narcost.tokens.facts import KernelDescriber, KernelFacts
 from tvm_narcost.tokens.inlining import INLINING_RUNTIMES, inline
 from tvm_narcost.tokens.roofline import LEVELS, cache_level
 
-__all__ = ["WORK", "PlanWork"]
+__all__ = ["WORK", "PlanWork", "work_of_plans"]
 
 _KINDS = (
     "convolution", "depthwise", "pointwise", "matmul", "pooling", "normalization", "softmax", "reduction",
@@ -41,6 +41,17 @@ WORK = (
 
 _PLACE: Mapping[str, int] = {name: place for place, name in enumerate(WORK)}
 _STATIC = _PLACE[f"flops_{_KINDS[0]}"]  # from here on a quantity depends on the kernel's own operators alone
+
+
+def work_of_plans(plans: Sequence[FusionPlan], profile: HardwareProfile) -> NDArray[np.float64]:
+    """The quantities of whole plans, float64 [plans, len(WORK)]; those over one graph object share a description."""
+    describers: dict[int, PlanWork] = {}
+    found = np.zeros((len(plans), len(WORK)))
+    for row, plan in enumerate(plans):
+        if id(plan.graph) not in describers:
+            describers[id(plan.graph)] = PlanWork(plan.graph, profile)
+        found[row] = describers[id(plan.graph)].of(plan).sum(axis=0)
+    return found
 
 
 class PlanWork:

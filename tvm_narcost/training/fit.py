@@ -70,10 +70,8 @@ class FittedModels:
         Raises:
             ArtifactError: one of the first three is missing, or one is corrupt or of another schema.
         """
-        costs = PlanCosts.open(folder / PLAN_COSTS_FILE) if (folder / PLAN_COSTS_FILE).exists() else None
-        return cls(
-            NarFormerLatency.open(folder), KernelSum.open(folder / KERNEL_SUM_FILE), FlopsModel.open(folder), costs
-        )
+        kernel_sum = KernelSum.open(folder / KERNEL_SUM_FILE)
+        return cls(NarFormerLatency.open(folder), kernel_sum, FlopsModel.open(folder), PlanCosts.of_artifact(folder))
 
 
 def fit_models(

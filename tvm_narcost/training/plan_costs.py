@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hardware_profiles import HardwareProfile
-from relay_frontend.graph import OpGraph
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.plan_costs import PlanCosts
-from tvm_narcost.tokens.work import WORK, PlanWork
+from tvm_narcost.tokens.work import WORK, work_of_plans
 from tvm_narcost.training.examples import Example
 
 __all__ = ["fit_plan_costs"]
@@ -30,15 +29,7 @@ def fit_plan_costs(examples: Sequence[Example], profile: HardwareProfile) -> Pla
     """
     from scipy.optimize import nnls
 
-    describers: dict[int, PlanWork] = {}  # by id: the graphs of plans of one network are often one object
-    kept: list[OpGraph] = []
-    work = np.zeros((len(examples), len(WORK)))
-    for row, example in enumerate(examples):
-        graph = example.plan.graph
-        if id(graph) not in describers:
-            describers[id(graph)] = PlanWork(graph, profile)
-            kept.append(graph)
-        work[row] = describers[id(graph)].of(example.plan).sum(axis=0)
+    work = work_of_plans([example.plan for example in examples], profile)
     latency_us = np.array([example.latency_us for example in examples])
     pairs = _pairs(examples)
     if not pairs:

@@ -11,7 +11,7 @@ from tvm.s_tir.dlight.base import ScheduleRule
 
 from hardware_profiles import HardwareProfile
 from tvm_narcost.hook.schedules.convolution import Convolution
-from tvm_narcost.hook.schedules.injective import Injective, InjectiveParts
+from tvm_narcost.hook.schedules.injective import Injective
 from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.packing import CONSTANTS, PACKED, Packing
 from tvm_narcost.hook.schedules.reduction import RowReduction
@@ -27,7 +27,7 @@ _SCHEDULED = "tirx.is_scheduled"
 def cpu_rules(profile: HardwareProfile) -> tuple[ScheduleRule, ...]:
     """The rules for a profile's device, in the order in which they are to be tried."""
     machine = Machine.of(profile)
-    return Convolution(machine), RowReduction(machine), Injective(machine), InjectiveParts(machine)
+    return Convolution(machine), RowReduction(machine), Injective(machine)
 
 
 def schedule(module: tvm.IRModule, profile: HardwareProfile, *, database: Any = None) -> tvm.IRModule:

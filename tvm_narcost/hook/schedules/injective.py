@@ -15,7 +15,6 @@ from tvm_narcost.hook.schedules.machine import Machine
 __all__ = [
     "PARTITION",
     "Injective",
-    "InjectiveParts",
     "in_order",
     "inline_injective",
     "schedule_injective",
@@ -30,26 +29,10 @@ _BALANCED = 0.9  # share of the time that threads are to be busy
 
 
 class Injective(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
-    """Kernels of injective blocks alone: elementwise, broadcast, transpose, concatenate, gather."""
+    """What is injective: elementwise, broadcast, transpose, concatenate, gather. The last rule to be tried.
 
-    def __init__(self, machine: Machine):
-        self.machine = machine
-
-    def apply(self, func: tirx.PrimFunc, target: Target, tunable: bool) -> s_tir.Schedule | None:
-        """See dlight's ScheduleRule; None where a block reduces."""
-        kernel = open_kernel(func)
-        if kernel is None or not all(block.is_injective for block in kernel.blocks()):
-            return None
-        inline_injective(kernel)
-        for block in kernel.blocks():
-            schedule_injective(kernel, block, self.machine)
-        return kernel.schedule
-
-
-class InjectiveParts(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
-    """What is injective around reductions that no other rule takes, such as pools with strides along the last axis.
-
-    The reductions stay in their plain loops: putting vectors together element by element is no faster.
+    Reductions among it that no other rule takes, such as pools with strides along the last axis, stay in their plain
+    loops: putting vectors together element by element is no faster.
     """
 
     def __init__(self, machine: Machine):

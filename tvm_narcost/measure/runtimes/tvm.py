@@ -44,7 +44,7 @@ class TvmRuntime:
     def plan(self, model: onnx.ModelProto, profile: HardwareProfile) -> FusionPlan:
         """See :meth:`Runtime.plan`: nothing is compiled, constants are not even computed."""
         if _is_hooked(profile):
-            return tvm_plans.plans_of(_prepare(model, profile), 1)[0]
+            return tvm_plans.plans_of(_prepare(_import(model), profile, model.graph.name), 1)[0]
         return _plan(_import(model), _target(profile), model.graph.name).plan
 
     def measure(
@@ -92,11 +92,11 @@ class TvmRuntime:
         Of each variant one step from the profile's, the plan that TVM would make is measured as well; its planner is
         ``tvm`` and the variant.
         """
-        _check_takes_plans(profile)
-        with _tvm_errors(model.graph.name, "prepare"):
-            prepared = tvm_plans.prepare_neighbours(_import(model), profile, model.graph.name)
-        default, *others = tvm_plans.plans_of(prepared[0], count)
+        network = self.plannable(model, profile)
+        prepared = [network.prepared]
+        default, *others = tvm_plans.plans_of(network.prepared, count)
         if count > 1:
+            prepared += [neighbour.prepared for neighbour in network.neighbours()]
             others += map(tvm_plans.default_of_variant, prepared[1:])
         new = [plan for plan in others if plan.plan_hash() not in known]
         if not new and default.plan_hash() in known:
@@ -108,9 +108,7 @@ class TvmRuntime:
         """See :meth:`PlanRuntime.plannable`."""
         _check_takes_plans(profile)
         module = _import(model)
-        with _tvm_errors(model.graph.name, "prepare"):
-            prepared = tvm_plans.prepare_module(module, profile, model.graph.name)
-        return TvmNetwork(prepared, profile, module)
+        return TvmNetwork(_prepare(module, profile, model.graph.name), profile, module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +128,13 @@ class TvmNetwork:
         """In other layouts and with other rewrites."""
         name = self.prepared.graph.name
         with _tvm_errors(name, "prepare"):
-            _, *others = tvm_plans.prepare_neighbours(self.module, self.profile, name)
+            others = tvm_plans.prepare_neighbours(self.prepared, self.module, self.profile)
         return [TvmNetwork(prepared, self.profile, self.module) for prepared in others]
 
     @property
     def space(self) -> FusionSpace:
         """Its operators as TVM's Relax has them."""
-        return FusionSpace(self.prepared.graph, self.prepared.patterns, self.prepared.inseparable)
+        return self.prepared.space
 
     def measure(self, plans: Sequence[FusionPlan]) -> Sequence[tuple[FusionPlan, Measurement]]:
         """Compile them as one module, and time them in turn."""
@@ -162,10 +160,9 @@ def _is_hooked(profile: HardwareProfile) -> bool:
     return pipeline == "narcost"
 
 
-def _prepare(model: onnx.ModelProto, profile: HardwareProfile) -> PreparedModule:
-    module = _import(model)
-    with _tvm_errors(model.graph.name, "prepare"):
-        return tvm_plans.prepare_module(module, profile, model.graph.name)
+def _prepare(module: tvm.IRModule, profile: HardwareProfile, name: str) -> PreparedModule:
+    with _tvm_errors(name, "prepare"):
+        return tvm_plans.prepare_module(module, profile, name)
 
 
 def _plan(module: tvm.IRModule, target: tvm.target.Target, name: str) -> RelaxPlan:

@@ -22,7 +22,7 @@ from tvm_narcost.hook.prepare import PreparedModule, prepare
 from tvm_narcost.hook.schedules import schedule
 from tvm_narcost.hook.thread_pool import use_threads
 from tvm_narcost.hook.variant import neighbours, variant_of
-from tvm_narcost.hook.variants import prepare_variants
+from tvm_narcost.hook.variants import prepare_others
 from tvm_narcost.measure.fingerprint import fingerprint
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.interleaved import take_interleaved
@@ -67,9 +67,12 @@ def prepare_module(module: tvm.IRModule, profile: HardwareProfile, name: str) ->
     return prepare(module, profile, variant=variant_of(profile), name=name)
 
 
-def prepare_neighbours(module: tvm.IRModule, profile: HardwareProfile, name: str) -> tuple[PreparedModule, ...]:
-    """A module in the variant that the profile's options name, then in those that are one step from it."""
-    return prepare_variants(module, profile, neighbours(variant_of(profile)), name=name)
+def prepare_neighbours(
+    prepared: PreparedModule, module: tvm.IRModule, profile: HardwareProfile
+) -> tuple[PreparedModule, ...]:
+    """A module in the variants that are one step from the one in which it was prepared, as many as differ."""
+    _, *others = neighbours(prepared.variant)
+    return prepare_others(prepared, module, profile, others)
 
 
 def plans_of(prepared: PreparedModule, count: int) -> list[FusionPlan]:
