@@ -110,6 +110,8 @@ def test_ctrl_c_ends_with_a_summary_and_status_130(tmp_path: Path, profile_path:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # A job that a shell runs in the background is born ignoring SIGINT, and Python then leaves it so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
     )
     _wait_for_rows(path, 1, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and worker both get it
