@@ -31,7 +31,7 @@ class Convolution(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
             return None
         kernel, partial = reduce_into_lanes(kernel, self.machine, besides=tiles)
         _schedule_blocks(kernel, tiles, self.machine)
-        for name in partial.values():
+        for name in (name for names in partial.values() for name in names):
             vectorize_lanes(kernel, kernel.block(name), 0)
         return kernel.schedule
 

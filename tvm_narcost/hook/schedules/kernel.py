@@ -103,11 +103,23 @@ def open_kernel(function: tirx.PrimFunc) -> Kernel | None:
     if not function.attrs.get("s_tir", True):
         return None
     # Bringing blocks into normal form changes the function that it is given.
-    schedule = s_tir.Schedule(s_tir.renew_defs(as_arithmetic(function)))
+    schedule = s_tir.Schedule(s_tir.renew_defs(_narrow(as_arithmetic(function))))
     infos = normalize_prim_func(schedule)
     if not infos or not all(_is_plain(schedule, info) for info in infos):
         return None
     return Kernel(schedule)
+
+
+def _narrow(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """The function with indices of 32 bits, where no buffer holds 64.
+
+    TVM narrows them by itself, but later, and forgets which loops are to be partitioned when it does.
+    """
+    buffers = [*function.params, *function.body.block.alloc_buffers]
+    if any(str(buffer.dtype) in {"int64", "uint64"} for buffer in buffers):
+        return function
+    module = tirx.transform.ForceNarrowIndexToInt32()(tvm.IRModule({"main": function}))
+    return module["main"]
 
 
 def _is_plain(schedule: s_tir.Schedule, info: SBlockInfo) -> bool:

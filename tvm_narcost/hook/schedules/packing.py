@@ -82,15 +82,10 @@ class Choice:
 
 def packing_of(kernel: Kernel, contraction: Contraction, machine: Machine) -> Choice | None:
     """The operand worth packing: constant, or used often and lying or ending where vectors do not fit."""
-    block, readers = contraction.block, kernel.readers(contraction.block.name)
+    block = contraction.block
     channel = block.variables[contraction.vector]
     operands = operands_of(block)
-    if (
-        contraction.depthwise
-        or len(operands) != 2
-        or len(readers) > 1
-        or not all(_can_widen(reader, block.written) for reader in readers)
-    ):
+    if contraction.depthwise or len(operands) != 2:
         return None
     along = [at for load in operands for at, index in enumerate(load.indices) if index.same_as(channel)]
     load = next((load for load in operands if any(index.same_as(channel) for index in load.indices)), None)
@@ -126,7 +121,7 @@ def pack_operand(kernel: Kernel, contraction: Contraction, choice: Choice) -> tu
 
     Args:
         kernel: in normal form; producers are inlined.
-        contraction: one of its blocks; one injective block at most reads what it writes.
+        contraction: one of its blocks.
         choice: of :func:`packing_of`.
 
     Returns:
@@ -141,11 +136,13 @@ def pack_operand(kernel: Kernel, contraction: Contraction, choice: Choice) -> tu
     wide = _Wide.of(contraction, packing)
     nests = {contraction.block.name: [wide.contraction(contraction, packed, packing, load)]}
     allocated = [wide.buffer]
-    readers = kernel.readers(contraction.block.name)
-    if readers:
-        nests[readers[0].name] = [wide.reader(readers[0], contraction)]
-    else:
-        nests[contraction.block.name].append(wide.copy(contraction))
+    dropped = None
+    match kernel.readers(contraction.block.name):
+        case [reader] if _can_widen(reader, contraction.block.written):
+            nests[reader.name] = [wide.reader(reader, contraction)]
+            dropped = contraction.block.written
+        case _:  # read by several, or elsewhere than in place, or a result of the kernel
+            nests[contraction.block.name].append(wide.copy(contraction))
     parameters = list(function.params)
     position = _constant_position(function, source)
     if position is None:
@@ -155,7 +152,7 @@ def pack_operand(kernel: Kernel, contraction: Contraction, choice: Choice) -> tu
         parameters[position] = packed
         known = {**function.attrs.get(PACKED, {}), str(position): packing.facts}
         function = function.with_attr(PACKED, known)
-    new = rebuilt(function, nests, allocated, parameters=parameters, dropped=contraction.block.written)
+    new = rebuilt(function, nests, allocated, parameters=parameters, dropped=dropped)
     return new, wide.found(new, contraction)
 
 

@@ -41,18 +41,19 @@ class RowReduction(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
             return None
         inline_injective(kernel, keep_rows=True)
         kernel, partial = reduce_into_lanes(kernel, self.machine)
-        names = [block.name for block in kernel.blocks() if block.name not in partial.values()]
+        inner = {name for parts in partial.values() for name in parts}
+        names = [block.name for block in kernel.blocks() if block.name not in inner]
         rows = _join_rows(kernel, names, partial, self.machine)
         if not rows:
             for block in map(kernel.block, names):
                 if block.is_injective:
                     schedule_injective(kernel, block, self.machine)
-        for name in partial.values():
+        for name in inner:
             vectorize_lanes(kernel, kernel.block(name), rows)
         return kernel.schedule
 
 
-def _join_rows(kernel: Kernel, names: list[str], partial: dict[str, str], machine: Machine) -> int:
+def _join_rows(kernel: Kernel, names: list[str], partial: dict[str, list[str]], machine: Machine) -> int:
     """Compute all blocks of one row before the next row.
 
     Returns:
@@ -86,12 +87,11 @@ def _rounds(schedule: s_tir.Schedule, name: str) -> int:
     return prod(extents(schedule, schedule.get_loops(schedule.get_sblock(name))))
 
 
-def _compute_at_rows(schedule: s_tir.Schedule, names: list[str], partial: dict[str, str], depth: int) -> list[Any]:
+def _compute_at_rows(schedule: s_tir.Schedule, names: list[str], partial: dict[str, list[str]], depth: int) -> list[Any]:
     loops = schedule.get_loops(schedule.get_sblock(names[-1]))
     for name in reversed(names[:-1]):
-        for moved in (name, partial.get(name)):
-            if moved is not None:
-                schedule.compute_at(schedule.get_sblock(moved), loops[depth - 1], preserve_unit_loops=moved != name)
+        for moved in (name, *reversed(partial.get(name, []))):
+            schedule.compute_at(schedule.get_sblock(moved), loops[depth - 1], preserve_unit_loops=moved != name)
     return list(loops)
 
 
@@ -109,58 +109,80 @@ def is_row_reduction(block: Block) -> bool:
 
 def reduce_into_lanes(
     kernel: Kernel, machine: Machine, *, besides: Collection[str] = ()
-) -> tuple[Kernel, dict[str, str]]:
-    """Put a block that reduces into the lanes of a vector before each row reduction, which then reduces the lanes.
+) -> tuple[Kernel, dict[str, list[str]]]:
+    """Put blocks that reduce into the lanes of a vector before each row reduction, which then reduces the lanes.
 
-    What a row has beyond whole vectors is left to the second block. (rfactor would guard it by a predicate, which
-    compute_at loses.) A row that fills no vector is left alone, and so are the blocks named in ``besides``.
+    The first one takes the whole vectors of a row, the second one the part of a vector that is left. (rfactor would
+    guard it by a predicate, which compute_at loses.) The blocks named in ``besides`` are left alone.
 
     Returns:
-        The new kernel, and for each block that reduces lanes the name of the one before it.
+        The new kernel, and for each block that reduces lanes the names of those before it.
     """
-    partial: dict[str, str] = {}
+    partial: dict[str, list[str]] = {}
     for block in kernel.blocks():
-        if block.name in besides or not is_row_reduction(block):
-            continue
-        lanes = machine.lanes(block.bits)
-        whole, rest = divmod(block.extents[-1], lanes)
-        if not whole or (rest and block.kinds.count("R") > 1):
-            continue
-        kernel = _split(kernel, block, lanes)
-        partial[block.name] = f"{block.name}_lanes"
+        if block.name not in besides and is_row_reduction(block):
+            kernel, partial[block.name] = _split(kernel, block, machine.lanes(block.bits))
     return kernel, partial
 
 
-def _split(kernel: Kernel, block: Block, lanes: int) -> Kernel:
-    """A block that reduces into lanes and one that reduces these, in the place of one that reduces rows."""
+def _split(kernel: Kernel, block: Block, lanes: int) -> tuple[Kernel, list[str]]:
+    """Blocks that reduce into lanes and one that reduces these, in the place of one that reduces rows."""
     whole, rest = divmod(block.extents[-1], lanes)
-    written, variables = block.written, block.variables
-    buffer = tirx.decl_buffer([*map(int, written.shape), lanes], written.dtype, f"{written.name}_lanes")
     spatial = block.kinds.count("S")
     axes = list(zip(block.kinds, block.extents, strict=True))
-    term = _term(block)
-
-    def into_lanes(now: list[Any]) -> tuple[Any, Any]:
-        lane, values = now[spatial], dict(zip(variables, [*now[:spatial], *now[spatial + 1 :]], strict=True))
-        values[variables[-1]] = now[-1] * lanes + lane
-        at = [*(replaced(index, values) for index in block.store.indices), lane]
-        value = _combined(block, tirx.BufferLoad(buffer, at), replaced(term, values))
-        return tirx.BufferStore(buffer, value, at), tirx.BufferStore(buffer, block.stmt.init.value, at)
+    parts = [
+        _Part(block, f"{block.name}_{name}", width, first, count)
+        for name, width, first, count in (("lanes", lanes, 0, whole), ("rest", rest, whole * lanes, 1))
+        if width and count
+    ]
 
     def over_lanes(now: list[Any]) -> tuple[Any, Any]:
-        values = dict(zip(variables[:spatial], now[:spatial], strict=True))
-        at = [replaced(index, values) for index in block.store.indices]
-        value = tirx.BufferLoad(buffer, [*at, tirx.min(now[-1], lanes - 1) if rest else now[-1]])
-        if rest:
-            values[variables[-1]] = tirx.max(now[-1] + (whole - 1) * lanes, whole * lanes)
-            value = tirx.if_then_else(now[-1] < lanes, value, replaced(term, values))
-        value = _combined(block, tirx.BufferLoad(written, at), value)
-        return tirx.BufferStore(written, value, at), tirx.BufferStore(written, block.stmt.init.value, at)
+        at = [replaced(index, dict(zip(block.variables, now[:spatial]))) for index in block.store.indices]
+        value = parts[0].read(at, now[-1])
+        for part in parts[1:]:
+            both = _combined(block, value, part.read(at, tirx.min(now[-1], part.width - 1)))
+            value = tirx.if_then_else(now[-1] < part.width, both, value)
+        value = _combined(block, tirx.BufferLoad(block.written, at), value)
+        return tirx.BufferStore(block.written, value, at), tirx.BufferStore(block.written, block.stmt.init.value, at)
 
-    first = [*axes[:spatial], ("S", lanes), *axes[spatial:-1], ("R", whole)]
-    nests = [nest(f"{block.name}_lanes", first, into_lanes, like=block)]
-    nests.append(nest(block.name, [*axes[:spatial], ("R", lanes + rest)], over_lanes, like=block))
-    return rebuilt(kernel.schedule.mod["main"], {block.name: nests}, [buffer])
+    nests = [nest(part.name, part.axes, part.body, like=block) for part in parts]
+    nests.append(nest(block.name, [*axes[:spatial], ("R", parts[0].width)], over_lanes, like=block))
+    kernel = rebuilt(kernel.schedule.mod["main"], {block.name: nests}, [part.buffer for part in parts])
+    return kernel, [part.name for part in parts]
+
+
+class _Part:
+    """A block that reduces some elements of each row into lanes: ``count`` times ``width`` of them.
+
+    Attributes:
+        name: of the block.
+        width: how many lanes.
+        axes: of the block: the rows, the lane, and what is reduced.
+        buffer: what is written, [rows.., lanes].
+    """
+
+    def __init__(self, block: Block, name: str, width: int, first: int, count: int):
+        spatial = block.kinds.count("S")
+        axes = list(zip(block.kinds, block.extents, strict=True))
+        written = block.written
+        self._block, self._first, self._spatial = block, first, spatial
+        self.name, self.width = name, width
+        self.axes = [*axes[:spatial], ("S", width), *axes[spatial:-1], ("R", count)]
+        self.buffer = tirx.decl_buffer([*map(int, written.shape), width], written.dtype, f"{written.name}_{name}")
+
+    def body(self, now: list[Any]) -> tuple[Any, Any]:
+        """What is stored, and what is stored first, where the variables of the block are these."""
+        block, spatial = self._block, self._spatial
+        lane = now[spatial]
+        values = dict(zip(block.variables, [*now[:spatial], *now[spatial + 1 :]], strict=True))
+        values[block.variables[-1]] = now[-1] * self.width + lane + self._first
+        at = [*(replaced(index, values) for index in block.store.indices), lane]
+        value = _combined(block, tirx.BufferLoad(self.buffer, at), replaced(_term(block), values))
+        return tirx.BufferStore(self.buffer, value, at), tirx.BufferStore(self.buffer, block.stmt.init.value, at)
+
+    def read(self, row: list[Any], lane: Any) -> Any:
+        """What is in a lane of a row."""
+        return tirx.BufferLoad(self.buffer, [*row, lane])
 
 
 def _term(block: Block) -> Any:

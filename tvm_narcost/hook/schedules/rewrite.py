@@ -47,6 +47,7 @@ def nest(name: str, axes: list[tuple[str, int]], make: Callable[[list[Any]], tup
         for variable, (kind, extent) in zip(variables, axes, strict=True)
     ]
     store, init = make(variables)
+    store = _with_own_variables(store)
     own = store.buffer
     reads = [tirx.BufferRegion(load.source, _point(load.indices)) for load in loads(store.value)]
     reads = [read for read in reads if not read.source.same_as(own)]
@@ -56,6 +57,16 @@ def nest(name: str, axes: list[tuple[str, int]], make: Callable[[list[Any]], tup
         zero, count = tirx.IntImm(dtype, 0), tirx.IntImm(dtype, extent)
         body = tirx.For(loop, zero, count, tirx.ForKind.SERIAL, body)
     return body
+
+
+def _with_own_variables(store: Any) -> Any:
+    """A statement whose Let variables are new: what stands in two nests must not define one twice."""
+
+    def renewed(let: Any) -> Any:
+        variable = tirx.Var(let.var.name, let.var.ty.dtype)
+        return tirx.Let(variable, let.value, replaced(let.body, {let.var: variable}))
+
+    return tvm_ffi.structural_map(store, (tirx.Let, renewed))
 
 
 def _point(indices: Sequence[Any]) -> list[Any]:
