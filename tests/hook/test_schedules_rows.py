@@ -117,19 +117,34 @@ def test_parallel_where_there_is_enough_to_do(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "function"),
-    [("exp", np.exp), ("tanh", np.tanh), ("sigmoid", lambda x: 1 / (1 + np.exp(-x))), ("erf", None)],
+    [
+        ("exp", np.exp),
+        ("tanh", np.tanh),
+        ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+        ("erf", None),
+        ("log", np.log),
+        ("atan", np.arctan),
+    ],
 )
 def test_functions_as_arithmetic(name: str, function: Any) -> None:
     from math import erf
 
-    values = np.concatenate([np.linspace(-110, 110, 4001), np.linspace(-3, 3, 4001)]).astype(np.float32)
+    special = [np.inf, -np.inf, 0.0, 1e-40, 3e38, np.sqrt(0.5), np.sqrt(2)]
+    values = np.concatenate([np.linspace(-110, 110, 4001), np.linspace(-3, 3, 4001), special]).astype(np.float32)
     scheduled = by_rules(
         kernel(lambda x: te.compute(x.shape, lambda i: getattr(tirx, name)(x[i])), values.shape), AVX512
     )
     assert f"T.{name}(" not in scheduled.script()
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         exact = (np.vectorize(erf) if function is None else function)(values.astype(np.float64)).astype(np.float32)
     np.testing.assert_allclose(run(scheduled, [values]), exact, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("name", ["log", "atan", "exp", "tanh"])
+def test_what_is_no_number_stays_none(name: str) -> None:
+    function = kernel(lambda x: te.compute(x.shape, lambda i: getattr(tirx, name)(x[i])), (32,))
+    found = run(by_rules(function, AVX512), [np.full(32, np.nan, np.float32)])
+    assert np.isnan(found).all()
 
 
 @pytest.mark.parametrize("exponent", [2.0, 0.75, -0.5, 3.0, 1.3])

@@ -160,31 +160,40 @@ def tile_of(contraction: Contraction, machine: Machine, *, filled: bool = False)
         machine: what computes it.
         filled: whether tiles may reach beyond the vector axis, which is then filled up.
     """
-    group = contraction.group
     full = machine.lanes(contraction.block.bits)
     rows = contraction.block.extents[contraction.tiled] if contraction.tiled is not None else 1
     best, least = Tile(1, 1, 1), float("inf")
-    lanes = _lanes(group, full, filled)
-    for vectors in range(1, machine.accumulators + 1):
-        width = vectors * lanes
-        if (group % width and not filled) or width >= group + lanes:
-            continue
-        for height in range(1, min(rows, machine.accumulators // vectors) + 1):
-            sums = height * vectors
-            loaded = vectors + height if not contraction.depthwise else 1.5 * sums
-            cycles = max(sums / _PORTS, loaded / _PORTS, _LATENCY) + 0.2
-            wasted = _wasted(rows, height) * _wasted(group, width)
-            cost = cycles * wasted / sums * (1 + 0.01 * abs(vectors - 2))
-            if cost < least - 1e-9:
-                best, least = Tile(height, vectors, lanes), cost
+    for lanes, ragged in _lanes(contraction, full, filled):
+        for vectors in _vectors(contraction.group, lanes, machine, ragged):
+            for height in range(1, min(rows, machine.accumulators // vectors) + 1):
+                sums = height * vectors
+                loaded = vectors + height if not contraction.depthwise else 1.5 * sums
+                cycles = max(sums / _PORTS, loaded / _PORTS, _LATENCY) + 0.2
+                wasted = _wasted(rows, height) * _wasted(contraction.group, vectors * lanes)
+                cost = cycles * wasted / (sums * lanes) * (1 + 0.01 * abs(vectors - 2))
+                if cost < least - 1e-9:
+                    best, least = Tile(height, vectors, lanes), cost
     return best
 
 
-def _lanes(group: int, full: int, filled: bool) -> int:
-    """Whole vectors, or the largest power of two that divides, or the smallest one that holds, the axis."""
+def _lanes(contraction: Contraction, full: int, filled: bool) -> list[tuple[int, bool]]:
+    """Lanes a vector may have, and whether vectors of so many may reach beyond the axis.
+
+    Whole vectors, or the smallest power of two that holds the axis, where it is filled up; else the largest power of
+    two that divides it, or whole vectors, of which the last one is cut.
+    """
+    group = contraction.group
     if filled:
-        return min(full, 1 << (group - 1).bit_length())
-    return next(full >> shift for shift in range(full.bit_length()) if group % (full >> shift) == 0)
+        return [(min(full, 1 << (group - 1).bit_length()), True)]
+    dividing = next(full >> shift for shift in range(full.bit_length()) if group % (full >> shift) == 0)
+    whole_axis = group == contraction.block.extents[contraction.vector]
+    return [(dividing, False), *([(full, True)] if dividing < full < group and whole_axis else [])]
+
+
+def _vectors(group: int, lanes: int, machine: Machine, ragged: bool) -> list[int]:
+    """How many vectors of so many lanes a tile may have side by side."""
+    most = range(1, machine.accumulators + 1)
+    return [n for n in most if n * lanes < group + lanes and (ragged or group % (n * lanes) == 0)]
 
 
 def _wasted(extent: int, tile: int) -> float:
@@ -209,6 +218,9 @@ def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, m
         channel,
         [contraction.block.extents[contraction.vector] // contraction.group, None, tile.vectors, tile.lanes],
     )
+    if contraction.group % (tile.vectors * tile.lanes):
+        for loop in (vector_outer, vectors, lanes):
+            schedule.annotate(loop, PARTITION, 1)
     rows: list[Any] = []
     rows_outer: list[Any] = []
     if contraction.tiled is not None:

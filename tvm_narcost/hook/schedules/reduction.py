@@ -87,7 +87,9 @@ def _rounds(schedule: s_tir.Schedule, name: str) -> int:
     return prod(extents(schedule, schedule.get_loops(schedule.get_sblock(name))))
 
 
-def _compute_at_rows(schedule: s_tir.Schedule, names: list[str], partial: dict[str, list[str]], depth: int) -> list[Any]:
+def _compute_at_rows(
+    schedule: s_tir.Schedule, names: list[str], partial: dict[str, list[str]], depth: int
+) -> list[Any]:
     loops = schedule.get_loops(schedule.get_sblock(names[-1]))
     for name in reversed(names[:-1]):
         for moved in (name, *reversed(partial.get(name, []))):
@@ -137,7 +139,8 @@ def _split(kernel: Kernel, block: Block, lanes: int) -> tuple[Kernel, list[str]]
     ]
 
     def over_lanes(now: list[Any]) -> tuple[Any, Any]:
-        at = [replaced(index, dict(zip(block.variables, now[:spatial]))) for index in block.store.indices]
+        values = dict(zip(block.variables[:spatial], now[:spatial], strict=True))
+        at = [replaced(index, values) for index in block.store.indices]
         value = parts[0].read(at, now[-1])
         for part in parts[1:]:
             both = _combined(block, value, part.read(at, tirx.min(now[-1], part.width - 1)))
