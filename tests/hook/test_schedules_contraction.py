@@ -25,6 +25,7 @@ CONVOLUTIONS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
     "grouped": (conv2d(groups=3), ((1, 6, 6, 12), (1, 1, 4, 51))),
     "grouped 3x3": (conv2d(padding=1, groups=2), ((1, 5, 7, 6), (3, 3, 3, 34))),
     "depthwise": (conv2d(padding=1, groups=20), ((1, 7, 7, 20), (3, 3, 1, 20))),
+    "depthwise, odd": (conv2d(padding=1, groups=37), ((1, 7, 7, 37), (3, 3, 1, 37))),
     "depthwise, strided": (conv2d(strides=2, padding=2, groups=24), ((1, 9, 9, 24), (5, 5, 1, 24))),
     "one output channel": (conv2d(padding=1), ((1, 6, 6, 8), (3, 3, 8, 1))),
     "channels first": (conv2d(padding=1, layout=("NCHW", "OIHW")), ((1, 5, 7, 18), (9, 5, 3, 3))),
@@ -55,6 +56,21 @@ def test_product_is_what_it_was(name: str, constants: tuple[int, ...]) -> None:
 def test_operand_that_two_axes_of_a_transpose_exchange() -> None:
     """What follows writes the result in another order, so that vectors are written element by element."""
     check(kernel(conv2d(padding=1), (1, 6, 6, 4), (3, 3, 4, 20), more=lambda x: topi.transpose(x, (0, 3, 1, 2))), AVX2)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda x: topi.strided_slice(x, [0, 0], [24, 20]),
+        lambda x: topi.reshape(x, (27, 24)),
+        lambda x: te.compute(x.shape, lambda a, b: x[a, b] + x[a, x.shape[1] - 1 - b]),
+    ],
+    ids=["slice", "reshape", "turned round"],
+)
+def test_a_packed_result_that_is_read_elsewhere_is_written_as_it_was(more: Any) -> None:
+    """Else the operand would not be packed, and the odd width leave no vectors."""
+    scheduled = check(kernel(topi.matmul, (24, 16), (16, 27), more=more), AVX2, constants=(1,))
+    assert scheduled.attrs[PACKED] and 8 in vector_widths(scheduled)
 
 
 def test_result_that_is_read_twice_is_kept() -> None:

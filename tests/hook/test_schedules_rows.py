@@ -8,9 +8,10 @@ import pytest
 
 pytest.importorskip("tvm")
 
+import tvm
 from tvm import s_tir, te, tirx, topi
 
-from tests.hook.schedules import AVX2, AVX512, by_rules, check, inputs_of, kernel, run, threads, vector_widths
+from tests.hook.schedules import AVX2, AVX512, TARGET, by_rules, check, inputs_of, kernel, run, threads, vector_widths
 
 
 def pool(kind: str, strides: tuple[int, int], layout: str = "NHWC") -> Any:
@@ -25,8 +26,13 @@ ROWS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
     "softmax over another axis": (lambda x: topi.nn.softmax(x, axis=1), ((2, 19, 24),)),
     "layer norm": (lambda x, g, b: topi.nn.layer_norm(x, g, b, [2]), ((1, 5, 43), (43,), (43,))),
     "sum": (lambda x: topi.sum(x, axis=-1), ((7, 50),)),
+    "sum of functions of odd rows": (lambda x: topi.sum(topi.exp(x), axis=-1), ((7, 45),)),
+    "sum of two axes of odd rows": (lambda x: topi.sum(topi.exp(x), axis=(1, 2)), ((3, 5, 19),)),
+    "sum over another axis": (lambda x: topi.sum(x, axis=0), ((3, 5, 77),)),
+    "log softmax": (lambda x: topi.nn.log_softmax(x, axis=-1), ((6, 45),)),
     "mean of images": (lambda x: topi.sum(x, axis=(1, 2)), ((2, 7, 7, 27),)),
     "largest": (lambda x: topi.max(x, axis=-1), ((50,),)),
+    "max pool of odd width": (pool("max", (2, 2)), ((1, 9, 9, 37),)),
     "max pool": (pool("max", (2, 2)), ((1, 9, 9, 20),)),
     "average pool": (pool("avg", (1, 1)), ((1, 7, 7, 24),)),
 }  # fmt: skip
@@ -54,6 +60,31 @@ def test_injective_is_what_it_was(name: str) -> None:
 
 def test_rows_are_reduced_into_lanes() -> None:
     assert vector_widths(check(kernel(lambda x: topi.nn.softmax(x, axis=-1), (4, 64)), AVX512)) == {16}
+
+
+def _conditions(function: tirx.PrimFunc) -> int:
+    """Conditions that are left in a scheduled function once its loops are partitioned and vectorised."""
+    lower, common = s_tir.transform, tirx.transform
+    passes = [
+        lower.LowerInitBlock(), lower.PlanAndUpdateBufferAllocationLocation(), lower.ConvertBlocksToOpaque(),
+        lower.CompactBufferAllocation(), lower.StmtSimplify(), lower.LowerOpaqueBlock(), common.FlattenBuffer(),
+        common.NarrowDataType(32), lower.LoopPartition(), common.VectorizeLoop(True), common.UnrollLoop(),
+        common.StmtSimplify(),
+    ]  # fmt: skip
+    module = tvm.IRModule({"main": function.with_attr("target", TARGET)})
+    return tvm.transform.Sequential(passes)(module).script().count("if ")
+
+
+@pytest.mark.parametrize("operation", [topi.nn.relu, lambda x: topi.sum(x, axis=0)], ids=["injective", "columns"])
+def test_what_is_beyond_whole_vectors_is_one_shorter_vector(operation: Any) -> None:
+    """Indices have 64 bits, as in imported networks: when TVM narrows them, it forgets what is to be partitioned."""
+    rows, width = (tirx.IntImm("int64", extent) for extent in (3, 1003))
+    function = te.create_prim_func([data := te.placeholder((rows, width)), operation(data)])
+    scheduled = by_rules(function, AVX512)
+    assert 16 in vector_widths(scheduled)
+    assert _conditions(scheduled) == 0
+    inputs = inputs_of(function)
+    np.testing.assert_allclose(run(scheduled, inputs), run(function, inputs), rtol=1e-6)
 
 
 def test_reduction_is_left_where_nothing_lies_side_by_side() -> None:
