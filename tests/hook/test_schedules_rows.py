@@ -40,6 +40,8 @@ INJECTIVE: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
     "elementwise": (topi.nn.relu, ((3, 67),)),
     "broadcast": (topi.add, ((4, 1, 37), (5, 1))),
     "transpose": (lambda x: topi.transpose(x, (0, 2, 1)), ((2, 17, 33),)),
+    "transpose of long rows": (lambda x: topi.transpose(x, (0, 2, 1)), ((2, 35, 53),)),
+    "transpose of a flat matrix": (lambda x: topi.transpose(x, (1, 0)), ((3, 64),)),
     "concatenate": (lambda a, b: topi.concatenate([a, b], axis=1), ((3, 9), (3, 14))),
     "pad": (lambda x: topi.nn.pad(x, (0, 1), (0, 2)), ((5, 30),)),
     "one value": (topi.exp, ((1,),)),
@@ -60,6 +62,16 @@ def test_injective_is_what_it_was(name: str) -> None:
 
 def test_rows_are_reduced_into_lanes() -> None:
     assert vector_widths(check(kernel(lambda x: topi.nn.softmax(x, axis=-1), (4, 64)), AVX512)) == {16}
+
+
+def test_a_transpose_reads_whole_lines() -> None:
+    """Inside of sixteen rows that are read side by side, sixteen columns are written."""
+    scheduled = by_rules(kernel(topi.transpose, (135, 4096)), AVX512)
+    schedule = s_tir.Schedule(scheduled)
+    (block,) = schedule.get_child_blocks(schedule.get_sblock("root"))
+    extents = [int(schedule.get(loop).extent) for loop in schedule.get_loops(block)]
+    assert extents == [256, 9, 16, 16]
+    check(kernel(topi.transpose, (135, 96)), AVX512)
 
 
 def _conditions(function: tirx.PrimFunc) -> int:

@@ -88,6 +88,19 @@ def _pays(block: Block, readers: list[Block]) -> bool:
     return all(reader.is_injective for reader in readers) and not is_dear(value)
 
 
+def _read_across(block: Block, machine: Machine) -> int | None:
+    """The position of a long axis, not the last, along which lies side by side what a transposed block reads."""
+    last = block.variables[-1]
+    for load in loads(block.store.value):
+        *before, index = load.indices or [None]
+        if index is None or not any(_uses(other, last) for other in before):
+            continue
+        for at, variable in enumerate(block.variables[:-1]):
+            if _same(index, variable) and block.extents[at] > machine.lanes(block.bits):
+                return at
+    return None
+
+
 def _reads_rows(block: Block) -> bool:
     """Whether neighbours along the block's last axis are neighbours, or one and the same, in all that it reads."""
     last = block.variables[-1] if block.variables else None
@@ -122,9 +135,16 @@ def schedule_injective(kernel: Kernel, block: Block, machine: Machine) -> None:
         count = next((count for count in counts if prod(block.extents[-count:]) % lanes == 0), len(loops))
         loops = [*loops[:-count], schedule.fuse(*loops[-count:]) if count > 1 else loops[-1]]
     inner = vectorize(schedule, loops[-1], machine.lanes(block.bits))
+    innermost = inner[-1:]
+    across = _read_across(block, machine)
+    if across is not None:
+        # What a line of the cache holds is read together, before others drive it out.
+        loops[across], inside = schedule.split(loops[across], [None, machine.lanes(block.bits)])
+        schedule.annotate(loops[across], PARTITION, 1)
+        innermost = [inside, *innermost]
     outer = in_order(schedule, [*loops[:-1], *inner[:-1]], machine)
     if outer:
-        schedule.reorder(*outer, inner[-1])
+        schedule.reorder(*outer, *innermost)
         spread(schedule, outer[0], machine, block.volume * block.bits // 8)
 
 
