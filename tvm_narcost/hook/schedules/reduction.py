@@ -1,6 +1,7 @@
 """Reductions of one operand: over rows that lie in memory in one piece, as softmax and normalisations have them."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -130,13 +131,12 @@ def reduce_into_lanes(
 def _split(kernel: Kernel, block: Block, lanes: int) -> tuple[Kernel, list[str]]:
     """Blocks that reduce into lanes and one that reduces these, in the place of one that reduces rows."""
     whole, rest = divmod(block.extents[-1], lanes)
+    parts = []
+    if whole:
+        parts.append(_Part.of(block, "lanes", lanes, 0, whole))
+    if rest:
+        parts.append(_Part.of(block, "rest", rest, whole * lanes, 1))
     spatial = block.kinds.count("S")
-    axes = list(zip(block.kinds, block.extents, strict=True))
-    parts = [
-        _Part(block, f"{block.name}_{name}", width, first, count)
-        for name, width, first, count in (("lanes", lanes, 0, whole), ("rest", rest, whole * lanes, 1))
-        if width and count
-    ]
 
     def over_lanes(now: list[Any]) -> tuple[Any, Any]:
         values = dict(zip(block.variables[:spatial], now[:spatial], strict=True))
@@ -149,36 +149,50 @@ def _split(kernel: Kernel, block: Block, lanes: int) -> tuple[Kernel, list[str]]
         return tirx.BufferStore(block.written, value, at), tirx.BufferStore(block.written, block.stmt.init.value, at)
 
     nests = [nest(part.name, part.axes, part.body, like=block) for part in parts]
-    nests.append(nest(block.name, [*axes[:spatial], ("R", parts[0].width)], over_lanes, like=block))
+    rows = [("S", extent) for extent in block.extents[:spatial]]
+    nests.append(nest(block.name, [*rows, ("R", parts[0].width)], over_lanes, like=block))
     kernel = rebuilt(kernel.schedule.mod["main"], {block.name: nests}, [part.buffer for part in parts])
     return kernel, [part.name for part in parts]
 
 
+@dataclass(frozen=True, slots=True)
 class _Part:
-    """A block that reduces some elements of each row into lanes: ``count`` times ``width`` of them.
+    """A block that reduces some elements of each row into lanes.
 
     Attributes:
-        name: of the block.
-        width: how many lanes.
-        axes: of the block: the rows, the lane, and what is reduced.
-        buffer: what is written, [rows.., lanes].
+        block: what reduces whole rows.
+        name: of the new block.
+        width, first, count: it takes ``count`` times ``width`` elements from the ``first`` on.
+        buffer: what it writes, [rows.., width].
     """
 
-    def __init__(self, block: Block, name: str, width: int, first: int, count: int):
-        spatial = block.kinds.count("S")
-        axes = list(zip(block.kinds, block.extents, strict=True))
-        written = block.written
-        self._block, self._first, self._spatial = block, first, spatial
-        self.name, self.width = name, width
-        self.axes = [*axes[:spatial], ("S", width), *axes[spatial:-1], ("R", count)]
-        self.buffer = tirx.decl_buffer([*map(int, written.shape), width], written.dtype, f"{written.name}_{name}")
+    block: Block
+    name: str
+    width: int
+    first: int
+    count: int
+    buffer: Any
+
+    @classmethod
+    def of(cls, block: Block, suffix: str, width: int, first: int, count: int) -> "_Part":
+        """A part that is named after its block."""
+        name, written = f"{block.name}_{suffix}", block.written
+        buffer = tirx.decl_buffer([*map(int, written.shape), width], written.dtype, f"{written.name}_{name}")
+        return cls(block, name, width, first, count, buffer)
+
+    @property
+    def axes(self) -> list[tuple[str, int]]:
+        """The rows, the lane, and what is reduced."""
+        axes = list(zip(self.block.kinds, self.block.extents, strict=True))
+        spatial = self.block.kinds.count("S")
+        return [*axes[:spatial], ("S", self.width), *axes[spatial:-1], ("R", self.count)]
 
     def body(self, now: list[Any]) -> tuple[Any, Any]:
         """What is stored, and what is stored first, where the variables of the block are these."""
-        block, spatial = self._block, self._spatial
+        block, spatial = self.block, self.block.kinds.count("S")
         lane = now[spatial]
         values = dict(zip(block.variables, [*now[:spatial], *now[spatial + 1 :]], strict=True))
-        values[block.variables[-1]] = now[-1] * self.width + lane + self._first
+        values[block.variables[-1]] = now[-1] * self.width + lane + self.first
         at = [*(replaced(index, values) for index in block.store.indices), lane]
         value = _combined(block, tirx.BufferLoad(self.buffer, at), replaced(_term(block), values))
         return tirx.BufferStore(self.buffer, value, at), tirx.BufferStore(self.buffer, block.stmt.init.value, at)
