@@ -11,7 +11,13 @@ from tests.training.analytic import PROFILE, examples, record
 from tvm_narcost.database import KernelTime, LatencyRecord
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.tokens import default
-from tvm_narcost.training.examples import encode_record, encode_records, measured_latency_us, share_latency
+from tvm_narcost.training.examples import (
+    encode_record,
+    encode_records,
+    measured_latency_us,
+    share_latency,
+    undisturbed_mean,
+)
 
 times_us = st.lists(st.floats(0.0, 1e5), min_size=1, max_size=40).filter(lambda values: sum(values) > 1.0)
 
@@ -87,3 +93,12 @@ def test_noisy_failed_and_unprofiled_networks_are_left_out() -> None:
 
     records = [record("plain", 0), changed(1, verdict="noisy"), changed(2, verdict="failed"), changed(3, kernels=())]
     assert [example.name for example in encode_records(records, PROFILE)] == ["plain-0"]
+
+
+@pytest.mark.parametrize(
+    ("samples_us", "expected_us"),
+    [([5.0, 6.0, 7.0], 6.0), ([2.0, 2.1, 1600.0, 1.9, 2.0], 2.0), ([0.0, 1.0, 1.0, 0.0, 0.0], 0.4), ([3.0], 3.0)],
+    ids=["quiet", "one interrupted", "whole microseconds", "one alone"],
+)
+def test_a_sample_in_which_something_else_ran_does_not_count(samples_us: list[float], expected_us: float) -> None:
+    assert undisturbed_mean(np.array(samples_us)) == pytest.approx(expected_us)

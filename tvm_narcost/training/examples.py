@@ -14,7 +14,7 @@ from tvm_narcost.database.measurement import Measurement
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.tokens.encoded import encode_plan
 
-__all__ = ["Example", "encode_record", "encode_records", "measured_latency_us", "share_latency"]
+__all__ = ["Example", "encode_record", "encode_records", "measured_latency_us", "share_latency", "undisturbed_mean"]
 
 
 _RESOLUTION_US = 0.05  # a kernel that the profiler rounds to nothing still has a logarithm
@@ -81,6 +81,14 @@ def share_latency(raw_us: NDArray[np.float64], latency_us: float) -> NDArray[np.
     return shared
 
 
+def undisturbed_mean(samples_us: NDArray[np.float64]) -> float:
+    """Mean of a kernel's few samples without those in which something else ran: beyond twice the median.
+
+    The mean, because a profiler may count whole microseconds; one of them is allowed on top.
+    """
+    return float(samples_us[samples_us <= 2 * np.median(samples_us) + 1.0].mean())
+
+
 def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
     """Encode one measured network.
 
@@ -91,7 +99,7 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
     raw_us = np.full(len(encoded.operators), np.nan)
     for timed in record.measurement.kernels:
         if timed.samples_us:
-            raw_us[timed.kernel] = np.mean(timed.samples_us)
+            raw_us[timed.kernel] = undisturbed_mean(np.array(timed.samples_us))
     if np.isnan(raw_us).any():
         missing = np.flatnonzero(np.isnan(raw_us)).tolist()
         raise TrainingError(
