@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bench.facts import write_result
 from bench.fusion_cases import write_issue_models
-from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, PROFILE, Choose, fastest
+from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, PROFILE, Choose, Order, by_all, fastest
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.database import LatencyRecord, NetworkRecord, open_database
 from tvm_narcost.database.dataset import read_dataset
@@ -135,17 +135,18 @@ def judge_network(
     predicted_us: NDArray[np.float64],
     measured_us: Sequence[float],
     choose_by: Choose = fastest,
+    order_by: Order = by_all,
 ) -> Judged:
     """Let a predictor choose; ``predicted_us`` is [members, plans], the first plan TVM's default, which wins ties."""
     from scipy.stats import kendalltau
 
     chosen = measured_us[choose_by(predicted_us)]
-    mean_us = np.exp(np.log(predicted_us).mean(axis=0))
-    tau = float(np.nan_to_num(kendalltau(mean_us, measured_us).statistic)) if len(measured_us) > 1 else 0.0
+    order_us = order_by(predicted_us)
+    tau = float(np.nan_to_num(kendalltau(order_us, measured_us).statistic)) if len(measured_us) > 1 else 0.0
     best = min(measured_us)
     return Judged(
         network, family, len(measured_us), tau, chosen / best - 1, measured_us[0] / chosen, measured_us[0] / best,
-        float(mean_us[0]) / measured_us[0] - 1,
+        float(order_us[0]) / measured_us[0] - 1,
     )  # fmt: skip
 
 
@@ -167,9 +168,9 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
         predict, rules = PREDICTORS[name]
         for seed in seeds:
             predicted = predict(train, test, seed)
-            for label, rule in rules.items():
+            for label, (order, rule) in rules.items():
                 for among, places in choices.items():
-                    judged = [_judge_places(own, test, predicted, rule) for own in places.values()]
+                    judged = [_judge_places(own, test, predicted, rule, order) for own in places.values()]
                     by_seed[among].setdefault(label, []).append(summarise(judged))
                     if among == "plans":
                         rows.setdefault(label, [dataclasses.asdict(row) for row in judged])
@@ -220,9 +221,11 @@ def _passes(record: LatencyRecord) -> list[float]:
     return [measured_latency_us(measurement) for measurement in (*record.earlier, record.measurement)]
 
 
-def _judge_places(own: list[int], test: Sequence[Example], predicted: NDArray[np.float64], rule: Choose) -> Judged:
+def _judge_places(
+    own: list[int], test: Sequence[Example], predicted: NDArray[np.float64], rule: Choose, order: Order
+) -> Judged:
     first, measured_us = test[own[0]], [test[place].latency_us for place in own]
-    return judge_network(first.name, first.family, predicted[:, own], measured_us, rule)
+    return judge_network(first.name, first.family, predicted[:, own], measured_us, rule, order)
 
 
 def summarise(judged: Sequence[Judged]) -> dict[str, float]:

@@ -7,15 +7,18 @@ from numpy.typing import NDArray
 
 from hardware_profiles import load_profile
 from tvm_narcost.fusion.choice import ChoiceRule, choose
+from tvm_narcost.models.plan_times import PlanTimes
 from tvm_narcost.tokens.facts import kernel_facts
-from tvm_narcost.tokens.work import work_of_plans
 from tvm_narcost.training.ensemble import train_ensemble
 from tvm_narcost.training.evaluate import fit_kernel_sum_to, kernel_sum_us
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.loop import settings_for
 from tvm_narcost.training.plan_costs import fit_plan_costs
 
-__all__ = ["DEFAULT_PLANNER", "PREDICTORS", "PROFILE", "Choose", "Predict", "fastest", "surely_faster"]
+__all__ = [
+    "DEFAULT_PLANNER", "PREDICTORS", "PROFILE", "Choose", "Order", "Predict", "by_all", "by_the_first", "fastest",
+    "surely_faster",
+]  # fmt: skip
 
 DEFAULT_PLANNER = "tvm"
 PROFILE = "epyc-zen5.tvm"
@@ -25,6 +28,9 @@ Predict = Callable[[Sequence[Example], Sequence[Example], int], NDArray[np.float
 
 Choose = Callable[[NDArray[np.float64]], int]
 """The plan that is chosen by [members, plans]; the first is TVM's default."""
+
+Order = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Microseconds of each plan by [members, plans]."""
 
 
 _asked: dict[tuple[int, int, int], NDArray[np.float64]] = {}  # two predictors ask the same ensemble
@@ -45,21 +51,30 @@ def _ask_ensemble(train: Sequence[Example], test: Sequence[Example], seed: int) 
 
 
 def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
-    """As ``narcost rank`` does: the ensemble for the default plan, what work costs for how others differ from it."""
+    """As ``narcost rank`` does: the ensemble for the default plan, PlanCosts for how others differ from it.
+
+    Two members: by what fusing gains, and by what work costs alone.
+    """
     profile = load_profile(PROFILE)
     predicted: NDArray[np.float64] = np.exp(np.log(_narformer(train, test, seed)).mean(axis=0))
-    cost_us = fit_plan_costs(train, profile).kernels_us(work_of_plans([example.plan for example in test], profile))
+    costs = fit_plan_costs(train, profile, seed=seed)
+    times: dict[int, PlanTimes] = {}
+    compared_us = np.zeros((2, len(test)))
+    for place, example in enumerate(test):
+        graph = example.plan.graph
+        own = times.setdefault(id(graph), PlanTimes(graph, profile, costs))
+        compared_us[:, place] = own.kernels_us(example.plan).sum(), own.by_cost_us(example.plan).sum()
     references = {
         (example.name, example.plan.graph.structural_hash()): place
         for place, example in enumerate(test)
         if example.plan.planner == DEFAULT_PLANNER
     }
-    found: NDArray[np.float64] = predicted.copy()
+    found: NDArray[np.float64] = np.stack([predicted, predicted])
     for place, example in enumerate(test):
         reference = references.get((example.name, example.plan.graph.structural_hash()))
         if reference is not None:
-            found[place] = predicted[reference] * cost_us[place] / cost_us[reference]
-    return found[None]
+            found[:, place] = predicted[reference] * compared_us[:, place] / compared_us[:, reference]
+    return found
 
 
 def _kernel_sum(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
@@ -89,6 +104,18 @@ def _tvm_default(train: Sequence[Example], test: Sequence[Example], seed: int) -
     return np.array([[1.0 if example.plan.planner == DEFAULT_PLANNER else 2.0 for example in test]])
 
 
+def by_all(predicted_us: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What all members say together of each plan: the mean of their logarithms."""
+    mean_us: NDArray[np.float64] = np.exp(np.log(predicted_us).mean(axis=0))
+    return mean_us
+
+
+def by_the_first(predicted_us: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the first member says; others are heard when a plan is chosen."""
+    first_us: NDArray[np.float64] = predicted_us[0]
+    return first_us
+
+
 def fastest(predicted_us: NDArray[np.float64]) -> int:
     """The plan that the members predict to be fastest in the mean of their logarithms."""
     return int(np.log(predicted_us).mean(axis=0).argmin())
@@ -99,11 +126,11 @@ def surely_faster(predicted_us: NDArray[np.float64]) -> int:
     return choose(predicted_us, 0, ChoiceRule())
 
 
-PREDICTORS: dict[str, tuple[Predict, Mapping[str, Choose]]] = {
-    "narcost": (_narcost, {"narcost": surely_faster, "narcost_fastest": fastest}),
-    "narformer": (_narformer, {"narformer": surely_faster, "narformer_fastest": fastest}),
-    "kernel_sum": (_kernel_sum, {"kernel_sum": fastest}),
-    "flops_bytes": (_flops_bytes, {"flops_bytes": fastest}),
-    "tvm_default": (_tvm_default, {"tvm_default": fastest}),
+PREDICTORS: dict[str, tuple[Predict, Mapping[str, tuple[Order, Choose]]]] = {
+    "narcost": (_narcost, {"narcost": (by_the_first, surely_faster), "narcost_fastest": (by_the_first, fastest)}),
+    "narformer": (_narformer, {"narformer": (by_all, surely_faster), "narformer_fastest": (by_all, fastest)}),
+    "kernel_sum": (_kernel_sum, {"kernel_sum": (by_all, fastest)}),
+    "flops_bytes": (_flops_bytes, {"flops_bytes": (by_all, fastest)}),
+    "tvm_default": (_tvm_default, {"tvm_default": (by_all, fastest)}),
 }
-"""What is fitted, and by what rules a plan is chosen by it."""
+"""What is fitted, and by what rules plans are put in order and one is chosen by it."""

@@ -32,13 +32,12 @@ NETWORKS = (("shufflenet", 5), ("efficientnet", 9), ("vit", 7), ("swin", 1))
 def main() -> None:
     """Time every network and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="epyc-zen5.tvm", help="whose kernels are described")
-    parser.add_argument("--artifact", default="epyc-zen5.onnxruntime", help="profile whose model is asked")
+    parser.add_argument("--profile", default="epyc-zen5.tvm")
     parser.add_argument("--candidates", type=int, default=256)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    profile, models = load_profile(arguments.profile), open_plan_models(arguments.artifact)
+    profile, models = load_profile(arguments.profile), open_plan_models(arguments.profile)
     rows = []
     for family, seed in NETWORKS:
         graph = canonicalize(from_onnx(generate(family, seed)))
@@ -59,7 +58,7 @@ def main() -> None:
         }
         print(row)
         rows.append(row)
-    result = {"artifact": arguments.artifact, "runs": arguments.runs, "networks": rows}
+    result = {"runs": arguments.runs, "networks": rows}
     print(write_result("rank_speed", "bench.rank_speed", arguments.profile, result))
 
 

@@ -48,3 +48,23 @@ def test_equal_kernels_are_described_once_and_alike() -> None:
     plan = FusionPlan(GRAPH, ((0, 1), (2,), (3,)), "test")
     np.testing.assert_array_equal(describer.of(plan), describer.of(plan))
     np.testing.assert_array_equal(describer.of(plan), PlanWork(GRAPH, PROFILE).of(plan))
+
+
+def test_a_transpose_is_told_where_a_window_reads_it_across_rows() -> None:
+    elements = GRAPH.nodes[2].outputs[0].elements
+    assert work((0,), (1,), (2, 3))["turned_elements"] == elements
+    assert work((0,), (1, 2), (3,))["turned_elements"] == 0
+    turned_then_activated = network(("MaxPool",), ("Transpose", 0), ("Relu", 1), ("MaxPool", 2))
+    of = PlanWork(turned_then_activated, PROFILE)
+    kernels = FusionPlan(turned_then_activated, ((0,), (1, 2, 3)), "test")
+    assert of.of(kernels)[1, WORK.index("turned_elements")] == elements
+
+
+def test_concatenations_that_compute_what_they_join_are_told() -> None:
+    graph = network(("MaxPool",), ("Relu", 0), ("Concat", 0, 1))
+    column = WORK.index("joined_elements")
+    together, apart = (
+        PlanWork(graph, PROFILE).of(FusionPlan(graph, kernels, "test"))[:, column].sum()
+        for kernels in (((0,), (1, 2)), ((0,), (1,), (2,)))
+    )
+    assert (together, apart) == (graph.nodes[2].outputs[0].elements, 0)

@@ -1,5 +1,7 @@
 """Costs are found again from latencies that were made of them, also where the rest of a latency hides them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from relay_frontend.plan import FusionPlan
 from tests.fusion.networks import network
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.plan_costs import PlanCosts
+from tvm_narcost.models.plan_times import PlanTimes
 from tvm_narcost.tokens.work import PlanWork
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.plan_costs import fit_plan_costs
@@ -20,9 +23,9 @@ NETWORKS = [network(("MaxPool",), *(("Relu", place) for place in range(length)))
 
 def example(graph: OpGraph, kernels: tuple[tuple[int, ...], ...], planner: str, more_us: float = 0.0) -> Example:
     plan = FusionPlan(graph, kernels, planner)
-    latency_us = more_us + float(TRUTH.kernels_us(PlanWork(graph, PROFILE).of(plan)).sum())
-    none = np.zeros(0)
-    return Example("net", "family", graph, plan, (), np.zeros((0, 0), np.float32), none, none, none, latency_us)
+    kernels_us = TRUTH.kernels_us(PlanWork(graph, PROFILE).of(plan))
+    none, latency_us = np.zeros(0), more_us + float(kernels_us.sum())
+    return Example("net", "family", graph, plan, (), np.zeros((0, 0), np.float32), none, none, kernels_us, latency_us)
 
 
 def plans(graph: OpGraph, more_us: float = 0.0) -> list[Example]:
@@ -50,6 +53,33 @@ def test_differences_are_right_where_latencies_cannot_be() -> None:
         ours = [float(found.kernels_us(describer.of(one.plan)).sum()) for one in (fused, apart)]
         assert ours[1] - ours[0] == pytest.approx(apart.latency_us - fused.latency_us, rel=0.35)
         assert ours[1] > ours[0]
+
+
+def slower_where_all_is_fused(one: Example) -> Example:
+    """A kernel of more than two operators takes five times what its work costs: a schedule fails on it."""
+    kernels_us = one.kernels_us * [5.0 if len(members) > 2 else 1.0 for members in one.plan.kernels]
+    return dataclasses.replace(one, kernels_us=kernels_us, latency_us=float(kernels_us.sum()))
+
+
+def test_what_no_work_explains_is_learned_from_fused_kernels() -> None:
+    lengths = range(3, 15)
+    networks = [network(("MaxPool",), *(("Relu", place) for place in range(length))) for length in lengths]
+    measured = [[slower_where_all_is_fused(one) for one in plans(graph)] for graph in networks]
+    costs = fit_plan_costs([one for group in measured[::2] for one in group], PROFILE)
+    for graph, (pairs, fused, apart) in zip(networks[3:-2:2], measured[3:-2:2], strict=True):
+        times = PlanTimes(graph, PROFILE, costs)
+        ours = [float(times.kernels_us(one.plan).sum()) for one in (pairs, fused, apart)]
+        assert ours[1] / ours[2] == pytest.approx(fused.latency_us / apart.latency_us, rel=0.3)
+        assert sorted(ours) == [ours[0], ours[2], ours[1]] or fused.latency_us < apart.latency_us
+
+
+def test_without_a_plan_of_operators_apart_costs_are_all_there_is() -> None:
+    examples = [one for graph in NETWORKS for one in plans(graph) if one.plan.planner != "none"]
+    costs = fit_plan_costs(examples, PROFILE)
+    assert costs.gains is None
+    times = PlanTimes(NETWORKS[0], PROFILE, costs)
+    plan = examples[0].plan
+    np.testing.assert_array_equal(times.kernels_us(plan), times.by_cost_us(plan))
 
 
 def test_networks_under_one_plan_tell_nothing() -> None:

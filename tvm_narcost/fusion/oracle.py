@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.legality import Kernels
 from tvm_narcost.models.plan_costs import PlanCosts
+from tvm_narcost.models.plan_times import PlanTimes
 from tvm_narcost.predictor import LatencyModel, Prediction
 from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder
-from tvm_narcost.tokens.work import PlanWork
 
 __all__ = ["EncodedModel", "PlanOracle", "RelativeOracle"]
 
@@ -50,7 +53,7 @@ class PlanOracle:
 
 
 class RelativeOracle(PlanOracle):
-    """The model's prediction of one plan, and of the others by how their work's costs compare with that one's.
+    """The model's prediction of one plan, and of the others by how they compare with that one.
 
     Errors of a model are larger than what plans of one network differ by, and are not the same for two plans.
     """
@@ -66,15 +69,28 @@ class RelativeOracle(PlanOracle):
     ) -> None:
         """``reference`` is the plan that the model is asked about; the others as :class:`PlanOracle` has them."""
         super().__init__(graph, model, profile, encoder)
-        self._costs = costs
-        self._work = PlanWork(graph, profile)
+        self._times = PlanTimes(graph, profile, costs)
         (found,) = super()._ask([reference])
-        cost_us = float(costs.kernels_us(self._work.of(reference)).sum())
-        self._ms_a_microsecond = found.latency_ms / cost_us if cost_us > 0 else 0.0
+        self._reference_ms = found.latency_ms
+        self._reference_us = float(self._times.kernels_us(reference).sum())
+        self._reference_by_cost_us = float(self._times.by_cost_us(reference).sum())
+
+    def members_ms(self, plans: Sequence[FusionPlan]) -> NDArray[np.float64]:
+        """By what fusing gains, and by what work costs alone, [2, plans]; a plan is surely faster if both say so."""
+        return np.array(
+            [
+                [self._prediction(plan).latency_ms for plan in plans],
+                [self._scaled(float(self._times.by_cost_us(plan).sum()), self._reference_by_cost_us) for plan in plans],
+            ]
+        )
 
     def _ask(self, plans: Sequence[FusionPlan]) -> list[Prediction]:
         return [self._prediction(plan) for plan in plans]
 
     def _prediction(self, plan: FusionPlan) -> Prediction:
-        kernels_ms = self._ms_a_microsecond * self._costs.kernels_us(self._work.of(plan))
+        kernels_ms = self._scaled(1.0, self._reference_us) * self._times.kernels_us(plan)
         return Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms)
+
+    def _scaled(self, time_us: float, reference_us: float) -> float:
+        """Milliseconds, where the reference takes what the model says."""
+        return self._reference_ms * time_us / reference_us if reference_us > 0 else 0.0

@@ -1,8 +1,8 @@
 """The plans of a graph in the order of their predicted latency, and the one that is chosen over TVM's own.
 
 A plan is chosen only when it is predicted to be better by more than a margin, and when it has no kernel unlike those in
-training that the default has not. Where no costs of work are known to compare plans by, the members of the model are
-asked about every plan, and have to agree as well: see choice.py.
+training that the default has not. The two ways to compare plans, by what work costs and by what fusing gains, have to
+agree; where none of that is known, the members of the model are asked about every plan: see choice.py.
 """
 
 from collections.abc import Sequence
@@ -243,6 +243,8 @@ class _Chooser:
         """By each member of the model, [members, plans]."""
         if self._members is not None:
             return self._members.member_latency_ms([self._encoder.encode(plan) for plan in plans])
+        if isinstance(self._oracle, RelativeOracle):
+            return self._oracle.members_ms(plans)
         return np.array([[prediction.latency_ms for prediction in self._oracle.predict(plans)]])
 
 

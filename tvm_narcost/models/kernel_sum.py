@@ -115,18 +115,18 @@ def fit_kernel_sum(
 
 
 def fit_trees(
-    rows: NDArray[np.float32], log_efficiency: NDArray[np.float64], weight: NDArray[np.float64], seed: int
+    rows: NDArray[np.float32], logs: NDArray[np.float64], weight: NDArray[np.float64], seed: int
 ) -> BoostedTrees:
-    """Fit boosted trees to the logarithm of kernels' efficiency.
+    """Fit boosted trees to logarithms of kernels' times.
 
     Args:
-        rows: columns of ``default`` tokens, [kernels, columns].
-        log_efficiency: log(time / yardstick), [kernels].
+        rows: what is known of the kernels, [kernels, columns].
+        logs: log(time / what it is compared with), [kernels].
         weight: of each kernel, [kernels].
         seed: of row and column sampling.
     """
     import xgboost
 
     settings: dict[str, Any] = {**_SETTINGS, "seed": seed, "nthread": 1}
-    data = xgboost.DMatrix(rows, label=log_efficiency, weight=weight)
+    data = xgboost.DMatrix(rows, label=logs, weight=weight)
     return trees_of_booster(xgboost.train(settings, data, num_boost_round=_ROUNDS))

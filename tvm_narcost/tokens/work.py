@@ -19,13 +19,15 @@ from tvm_narcost.tokens.facts import KernelDescriber, KernelFacts
 from tvm_narcost.tokens.inlining import INLINING_RUNTIMES, inline
 from tvm_narcost.tokens.roofline import LEVELS, cache_level
 
-__all__ = ["WORK", "PlanWork", "work_of_plans"]
+__all__ = ["HEAVY_CATEGORIES", "WORK", "PlanWork", "work_of_plans"]
 
 _KINDS = (
     "convolution", "depthwise", "pointwise", "matmul", "pooling", "normalization", "softmax", "reduction",
     "elementwise", "activation", "data_movement", "view", "layout", "resize", "attention",
 )  # fmt: skip
-_HEAVY = frozenset({"convolution", "matmul", "pooling", "normalization", "softmax", "reduction"})
+HEAVY_CATEGORIES = frozenset({"convolution", "matmul", "pooling", "normalization", "softmax", "reduction"})
+"""Categories of operators whose loops do more than go over the output once."""
+
 _MOVED = ("input", "output", "parameter")
 
 WORK = (
@@ -36,8 +38,11 @@ WORK = (
     "kept_bytes",
     "taken_in",
     "heavy_taken_in",
+    "turned_elements",
+    "joined_elements",
 )
-"""Names of the quantities: bytes, FLOPs, elements; what is kept inside of a kernel; operators that another takes in."""
+"""Names of the quantities: bytes, FLOPs, elements; what is kept inside of a kernel; operators that another takes in;
+elements that are read across rows, and those that are chosen from several operators' results."""
 
 _PLACE: Mapping[str, int] = {name: place for place, name in enumerate(WORK)}
 _STATIC = _PLACE[f"flops_{_KINDS[0]}"]  # from here on a quantity depends on the kernel's own operators alone
@@ -101,11 +106,42 @@ def _own_work(graph: OpGraph, members: tuple[int, ...]) -> NDArray[np.float64]:
         kind = _kind(node)
         found[_PLACE[f"flops_{kind}"]] += flops
         found[_PLACE[f"elements_{kind}"]] += sum(output.elements for output in node.outputs)
-        heavy += operator_category(node.op) in _HEAVY
+        heavy += operator_category(node.op) in HEAVY_CATEGORIES
     found[_PLACE["kept_bytes"]] = inlined.kept_bytes
     found[_PLACE["taken_in"]] = len(members) - 1
     found[_PLACE["heavy_taken_in"]] = max(heavy - 1, 0)
+    found[_PLACE["turned_elements"]] = _turned_elements(graph, members)
+    found[_PLACE["joined_elements"]] = _joined_elements(graph, members)
     return found[_STATIC:]
+
+
+def _turned_elements(graph: OpGraph, members: Sequence[int]) -> int:
+    """Elements that a transpose hands to a heavy operator of the same kernel, which reads them one by one."""
+    inside = set(members)
+    feeding: set[int] = set()  # members whose result goes, through others or at once, into a heavy one
+    turned = 0
+    for index in reversed(members):
+        readers = [reader for reader in graph.consumers[index] if reader in inside]
+        if any(
+            reader in feeding or operator_category(graph.nodes[reader].op) in HEAVY_CATEGORIES for reader in readers
+        ):
+            feeding.add(index)
+            turned += graph.nodes[index].outputs[0].elements if graph.nodes[index].op == "Transpose" else 0
+    return turned
+
+
+def _joined_elements(graph: OpGraph, members: Sequence[int]) -> int:
+    """Elements of concatenations that compute what they join, a branch for each."""
+    inside = set(members)
+    return sum(
+        graph.nodes[index].outputs[0].elements
+        for index in members
+        if graph.nodes[index].op == "Concat"
+        and any(
+            edge.source in inside and operator_category(graph.nodes[edge.source].op) in ("elementwise", "activation")
+            for edge in graph.nodes[index].inputs
+        )
+    )
 
 
 def _kind(node: OpNode) -> str:

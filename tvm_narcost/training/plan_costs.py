@@ -1,12 +1,18 @@
 """Fits PlanCosts: to the latencies of plans, and above all to how plans of one network differ."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import TrainingError
+from tvm_narcost.models.kernel_sum import fit_trees
 from tvm_narcost.models.plan_costs import PlanCosts
+from tvm_narcost.models.plan_times import PlanTimes
+from tvm_narcost.models.trees import BoostedTrees
+from tvm_narcost.tokens.fused import PRIOR
 from tvm_narcost.tokens.work import WORK, work_of_plans
 from tvm_narcost.training.examples import Example
 
@@ -15,18 +21,27 @@ __all__ = ["fit_plan_costs"]
 _DIFFERENCES = 3.0  # what an error of a difference counts, against an error of a latency; both as shares
 _LARGEST = 1.0  # a plan that is slower than twice the other one counts as if it were that
 
+_SMALLEST_RATIO, _LARGEST_RATIO = -2.0, 1.5  # in logarithms: what is measured beyond counts as if it were that
+_LEAST_WEIGHT = 1e-3  # of a kernel that takes no time to speak of, as a share of the network's
 
-def fit_plan_costs(examples: Sequence[Example], profile: HardwareProfile) -> PlanCosts:
-    """Least squares of relative errors, with no cost below zero.
+
+def fit_plan_costs(examples: Sequence[Example], profile: HardwareProfile, *, seed: int = 0) -> PlanCosts:
+    """Least squares of relative errors, with no cost below zero, then trees for what fused kernels take beyond.
 
     Args:
         examples: networks under several plans each; those over one graph are compared with TVM's own, or with the
-            first where that was not measured.
+            first where that was not measured. Fused kernels are compared with their operators in the plan ``none``.
         profile: where they were measured.
+        seed: of the trees' row and column sampling.
 
     Raises:
         TrainingError: no network was measured under several plans.
     """
+    costs = _fit_costs(examples, profile)
+    return replace(costs, gains=_fit_gains(examples, profile, costs, seed))
+
+
+def _fit_costs(examples: Sequence[Example], profile: HardwareProfile) -> PlanCosts:
     from scipy.optimize import nnls
 
     work = work_of_plans([example.plan for example in examples], profile)
@@ -47,14 +62,64 @@ def fit_plan_costs(examples: Sequence[Example], profile: HardwareProfile) -> Pla
     return PlanCosts({name: float(cost) for name, cost in zip(WORK, costs / sizes, strict=True) if cost > 0})
 
 
+def _fit_gains(
+    examples: Sequence[Example], profile: HardwareProfile, costs: PlanCosts, seed: int
+) -> BoostedTrees | None:
+    kernels = [kernel for group in _groups(examples) for kernel in _fused_kernels(group, profile, costs)]
+    if not kernels:
+        return None
+    rows = np.stack([row for row, _, _ in kernels])
+    measured = np.clip([ratio for _, ratio, _ in kernels], _SMALLEST_RATIO, _LARGEST_RATIO)
+    weight = np.sqrt([share + _LEAST_WEIGHT for _, _, share in kernels])
+    return fit_trees(rows.astype(np.float32), measured - rows[:, PRIOR], weight, seed)
+
+
+def _fused_kernels(
+    group: Sequence[Example], profile: HardwareProfile, costs: PlanCosts
+) -> Iterator[tuple[NDArray[np.float64], float, float]]:
+    """(row of FUSED, log of the measured ratio, share of the network's time) of each fused kernel of one graph."""
+    none = next((example for example in group if example.plan.planner == "none"), None)
+    if none is None:
+        return
+    apart_us = {
+        members[0]: float(time_us)
+        for members, time_us in zip(none.plan.kernels, none.kernels_us, strict=True)
+        if len(members) == 1
+    }
+    times = PlanTimes(none.plan.graph, profile, costs)
+    rows: dict[tuple[int, ...], NDArray[np.float64]] = {}
+    ratios: dict[tuple[int, ...], list[float]] = {}
+    for example in group:
+        if example is none:
+            continue
+        for members, row in times.fused_rows(example.plan).items():
+            rows.setdefault(members, row)
+        for members, time_us in zip(example.plan.kernels, example.kernels_us, strict=True):
+            if len(members) > 1 and all(index in apart_us for index in members):
+                ratios.setdefault(members, []).append(float(time_us) / _total(apart_us, members))
+    for members, found in ratios.items():
+        share = _total(apart_us, members) / none.latency_us
+        yield rows[members], float(np.log(np.median(found))), share
+
+
+def _total(apart_us: dict[int, float], members: tuple[int, ...]) -> float:
+    return max(sum(apart_us[index] for index in members), 1e-3)
+
+
+def _groups(examples: Sequence[Example]) -> list[list[Example]]:
+    """Examples of one network over one graph."""
+    groups: dict[tuple[str, str], list[Example]] = {}
+    for example in examples:
+        key = example.graph.structural_hash(), example.plan.graph.structural_hash()
+        groups.setdefault(key, []).append(example)
+    return list(groups.values())
+
+
 def _pairs(examples: Sequence[Example]) -> list[tuple[int, int]]:
     """(place of a plan, place of the one it is compared with): of one network, over one graph."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for place, example in enumerate(examples):
-        key = example.graph.structural_hash(), example.plan.graph.structural_hash()
-        groups.setdefault(key, []).append(place)
+    places = {id(example): place for place, example in enumerate(examples)}
     pairs = []
-    for places in groups.values():
-        reference = next((place for place in places if examples[place].plan.planner == "tvm"), places[0])
-        pairs += [(place, reference) for place in places if place != reference]
+    for group in _groups(examples):
+        reference = next((example for example in group if example.plan.planner == "tvm"), group[0])
+        pairs += [(places[id(example)], places[id(reference)]) for example in group if example is not reference]
     return pairs
