@@ -99,6 +99,13 @@ def test_what_is_beyond_whole_vectors_is_one_shorter_vector(operation: Any) -> N
     np.testing.assert_allclose(run(scheduled, inputs), run(function, inputs), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("rows", "bits"), [(2**20, 32), (2**21, 64)])
+def test_indices_stay_wide_where_a_buffer_is_larger_than_narrow_ones_can_name(rows: int, bits: int) -> None:
+    shape = tuple(tirx.IntImm("int64", extent) for extent in (rows, 1024))
+    function = te.create_prim_func([data := te.placeholder(shape), topi.nn.relu(data)])
+    assert ("T.int64(" in by_rules(function, AVX512).script()) == (bits == 64)
+
+
 def test_reduction_is_left_where_nothing_lies_side_by_side() -> None:
     """Every other element is read, along a row and across: vectors would be put together element by element."""
     unpadded = kernel(lambda x: topi.nn.pool2d(x, (2, 2), (2, 2), (1, 1), (0, 0, 0, 0), "max"), (1, 3, 16, 16))

@@ -111,15 +111,20 @@ def open_kernel(function: tirx.PrimFunc) -> Kernel | None:
 
 
 def _narrow(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """The function with indices of 32 bits, where no buffer holds 64.
+    """The function with indices of 32 bits, where no buffer holds 64 or has more elements than they can name.
 
     TVM narrows them by itself, but later, and forgets which loops are to be partitioned when it does.
     """
-    buffers = [*function.params, *function.body.block.alloc_buffers]
-    if any(str(buffer.dtype) in {"int64", "uint64"} for buffer in buffers):
+    if not all(map(_has_narrow_indices, [*function.params, *function.body.block.alloc_buffers])):
         return function
     module = tirx.transform.ForceNarrowIndexToInt32()(tvm.IRModule({"main": function}))
     return module["main"]
+
+
+def _has_narrow_indices(buffer: Any) -> bool:
+    shape = list(buffer.shape)
+    is_static = all(isinstance(extent, tirx.IntImm) for extent in shape)
+    return is_static and prod(map(int, shape)) < 2**31 and str(buffer.dtype) not in {"int64", "uint64"}
 
 
 def _is_plain(schedule: s_tir.Schedule, info: SBlockInfo) -> bool:
