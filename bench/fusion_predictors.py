@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardware_profiles import load_profile
-from tvm_narcost.fusion.choice import ChoiceRule, choose
+from tvm_narcost.fusion.choice import RELATIVE_RULE, ChoiceRule, choose
 from tvm_narcost.models.plan_times import PlanTimes
 from tvm_narcost.tokens.facts import kernel_facts
 from tvm_narcost.training.ensemble import train_ensemble
@@ -17,7 +17,7 @@ from tvm_narcost.training.plan_costs import fit_plan_costs
 
 __all__ = [
     "DEFAULT_PLANNER", "PREDICTORS", "PROFILE", "Choose", "Order", "Predict", "by_all", "by_the_first", "fastest",
-    "surely_faster",
+    "relatively_faster", "surely_faster",
 ]  # fmt: skip
 
 DEFAULT_PLANNER = "tvm"
@@ -121,13 +121,18 @@ def fastest(predicted_us: NDArray[np.float64]) -> int:
     return int(np.log(predicted_us).mean(axis=0).argmin())
 
 
+def relatively_faster(predicted_us: NDArray[np.float64]) -> int:
+    """As ``narcost rank`` chooses by what fusing gains and by costs alone."""
+    return choose(predicted_us, 0, RELATIVE_RULE)
+
+
 def surely_faster(predicted_us: NDArray[np.float64]) -> int:
-    """As ``narcost rank`` chooses."""
+    """As it chooses by the members of an ensemble, where it has nothing else."""
     return choose(predicted_us, 0, ChoiceRule())
 
 
 PREDICTORS: dict[str, tuple[Predict, Mapping[str, tuple[Order, Choose]]]] = {
-    "narcost": (_narcost, {"narcost": (by_the_first, surely_faster), "narcost_fastest": (by_the_first, fastest)}),
+    "narcost": (_narcost, {"narcost": (by_the_first, relatively_faster), "narcost_fastest": (by_the_first, fastest)}),
     "narformer": (_narformer, {"narformer": (by_all, surely_faster), "narformer_fastest": (by_all, fastest)}),
     "kernel_sum": (_kernel_sum, {"kernel_sum": (by_all, fastest)}),
     "flops_bytes": (_flops_bytes, {"flops_bytes": (by_all, fastest)}),

@@ -15,7 +15,7 @@ from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.legality import FusionSpace, Kernels
 from tvm_narcost.fusion.regions import Region, changed_regions
 
-__all__ = ["ChoiceRule", "assemble", "choose", "sure_gains"]
+__all__ = ["RELATIVE_RULE", "ChoiceRule", "assemble", "choose", "sure_gains"]
 
 _MOST_KINDS = 48  # of changes that are judged one by one
 
@@ -31,6 +31,10 @@ class ChoiceRule:
 
     margin: float = 0.02
     doubt: float = 1.0
+
+
+RELATIVE_RULE = ChoiceRule(margin=0.04, doubt=0.5)
+"""Where plans are compared by PlanCosts: what fusing gains and costs alone are two members, which err each in its way."""
 
 
 def sure_gains(latency_ms: NDArray[np.float64], default: int, rule: ChoiceRule) -> NDArray[np.float64]:

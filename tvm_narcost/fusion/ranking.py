@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.fusion.choice import ChoiceRule, assemble, choose, sure_gains
+from tvm_narcost.fusion.choice import RELATIVE_RULE, ChoiceRule, assemble, choose, sure_gains
 from tvm_narcost.fusion.default_plan import default_plan
 from tvm_narcost.fusion.legality import FusionSpace
 from tvm_narcost.fusion.oracle import PlanOracle, RelativeOracle
@@ -103,7 +103,7 @@ def rank(
             None: the model is asked about every plan.
         baselines: what is shown beside it.
         settings: how many plans to look at.
-        rule: when to choose another plan than TVM's.
+        rule: when to choose another plan than TVM's; by default as suits what plans are compared by.
 
     Returns:
         The fastest first. One is the default, one is chosen; they may be the same.
@@ -118,7 +118,8 @@ def rank(
     oracle = asked if costs is None else RelativeOracle(graph, model, profile, encoder, costs, default)
     plans = search_plans(space, oracle, settings)
     members = None if costs is not None or not isinstance(model, MemberModel) else model
-    chooser = _Chooser(space, default, oracle, asked, members, encoder, rule or ChoiceRule())
+    rule = rule or (ChoiceRule() if costs is None else RELATIVE_RULE)
+    chooser = _Chooser(space, default, oracle, asked, members, encoder, rule)
     chosen = chooser.choose(plans)
     plans = list({plan.kernels: plan for plan in (*plans, chosen)}.values())
     predictions = oracle.predict(plans)
