@@ -84,7 +84,7 @@ def _conditions(function: tirx.PrimFunc) -> int:
         common.StmtSimplify(),
     ]  # fmt: skip
     module = tvm.IRModule({"main": function.with_attr("target", TARGET)})
-    return tvm.transform.Sequential(passes)(module).script().count("if ")
+    return str(tvm.transform.Sequential(passes)(module).script()).count("if ")
 
 
 @pytest.mark.parametrize("operation", [topi.nn.relu, lambda x: topi.sum(x, axis=0)], ids=["injective", "columns"])

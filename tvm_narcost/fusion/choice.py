@@ -34,7 +34,7 @@ class ChoiceRule:
 
 
 RELATIVE_RULE = ChoiceRule(margin=0.04, doubt=0.5)
-"""Where plans are compared by PlanCosts: what fusing gains and costs alone are two members, which err each in its way."""
+"""Where plans are compared by PlanCosts: what fusing gains and costs alone are two members with errors of their own."""
 
 
 def sure_gains(latency_ms: NDArray[np.float64], default: int, rule: ChoiceRule) -> NDArray[np.float64]:
