@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hardware_profiles import HardwareProfile, load_profile
-from relay_frontend.graph import OpGraph
+from relay_frontend.graph import GRAPH_INPUT, Edge, OpGraph, TensorType
 from relay_frontend.plan import FusionPlan
 from tests.fusion.networks import PATTERN_OF, network
 from tvm_narcost.fusion.choice import ChoiceRule
@@ -173,6 +173,13 @@ def test_plans_are_compared_by_what_their_work_costs_and_the_model_says_what_the
     for plan in ranked:
         assert plan.predicted_ms == pytest.approx(50 * plan.kernels / default.kernels)
         assert sum(plan.kernels_ms) == pytest.approx(plan.predicted_ms)
+
+
+def test_a_network_without_operators_takes_what_the_model_says() -> None:
+    kind = TensorType((1, 3), "float32")
+    empty = OpGraph("empty", (), (("x", kind),), (), (Edge(GRAPH_INPUT),))
+    (plan,) = rank(empty, (), ConstantModel(2.0), PROFILE, costs=PlanCosts({"calls": 1.0}))
+    assert plan.chosen and plan.default and plan.predicted_ms == pytest.approx(2.0)
 
 
 class Ignorant(Together):

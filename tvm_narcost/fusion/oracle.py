@@ -88,9 +88,11 @@ class RelativeOracle(PlanOracle):
         return [self._prediction(plan) for plan in plans]
 
     def _prediction(self, plan: FusionPlan) -> Prediction:
-        kernels_ms = self._scaled(1.0, self._reference_us) * self._times.kernels_us(plan)
-        return Prediction.of_point(float(kernels_ms.sum()), plan.planner, kernels_ms)
+        kernels_us = self._times.kernels_us(plan)
+        latency_ms = self._scaled(float(kernels_us.sum()), self._reference_us)
+        total_us = max(float(kernels_us.sum()), np.finfo(float).tiny)
+        return Prediction.of_point(latency_ms, plan.planner, kernels_us * (latency_ms / total_us))
 
     def _scaled(self, time_us: float, reference_us: float) -> float:
-        """Milliseconds, where the reference takes what the model says."""
-        return self._reference_ms * time_us / reference_us if reference_us > 0 else 0.0
+        """Milliseconds, where the reference takes what the model says; a network of no work takes that in any plan."""
+        return self._reference_ms * (time_us / reference_us if reference_us > 0 else 1.0)
