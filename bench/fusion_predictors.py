@@ -62,7 +62,9 @@ def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> ND
     compared_us = np.zeros((2, len(test)))
     for place, example in enumerate(test):
         graph = example.plan.graph
-        own = times.setdefault(id(graph), PlanTimes(graph, profile, costs))
+        if id(graph) not in times:
+            times[id(graph)] = PlanTimes(graph, profile, costs)
+        own = times[id(graph)]
         compared_us[:, place] = own.kernels_us(example.plan).sum(), own.by_cost_us(example.plan).sum()
     references = {
         (example.name, example.plan.graph.structural_hash()): place

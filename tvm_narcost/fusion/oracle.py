@@ -76,10 +76,10 @@ class RelativeOracle(PlanOracle):
         self._reference_by_cost_us = float(self._times.by_cost_us(reference).sum())
 
     def members_ms(self, plans: Sequence[FusionPlan]) -> NDArray[np.float64]:
-        """By what fusing gains, and by what work costs alone, [2, plans]; a plan is surely faster if both say so."""
+        """By what fusing gains, and by what work costs alone, [2, plans]."""
         return np.array(
             [
-                [self._prediction(plan).latency_ms for plan in plans],
+                [found.latency_ms for found in self.predict(plans)],
                 [self._scaled(float(self._times.by_cost_us(plan).sum()), self._reference_by_cost_us) for plan in plans],
             ]
         )
@@ -89,9 +89,10 @@ class RelativeOracle(PlanOracle):
 
     def _prediction(self, plan: FusionPlan) -> Prediction:
         kernels_us = self._times.kernels_us(plan)
-        latency_ms = self._scaled(float(kernels_us.sum()), self._reference_us)
-        total_us = max(float(kernels_us.sum()), np.finfo(float).tiny)
-        return Prediction.of_point(latency_ms, plan.planner, kernels_us * (latency_ms / total_us))
+        total_us = float(kernels_us.sum())
+        latency_ms = self._scaled(total_us, self._reference_us)
+        kernels_ms = kernels_us * (latency_ms / max(total_us, np.finfo(float).tiny))
+        return Prediction.of_point(latency_ms, plan.planner, kernels_ms)
 
     def _scaled(self, time_us: float, reference_us: float) -> float:
         """Milliseconds, where the reference takes what the model says; a network of no work takes that in any plan."""

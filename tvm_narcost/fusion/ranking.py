@@ -1,8 +1,8 @@
 """The plans of a graph in the order of their predicted latency, and the one that is chosen over TVM's own.
 
 A plan is chosen only when it is predicted to be better by more than a margin, and when it has no kernel unlike those in
-training that the default has not. The two ways to compare plans, by what work costs and by what fusing gains, have to
-agree; where none of that is known, the members of the model are asked about every plan: see choice.py.
+training that the default has not. The two ways to compare plans, by what work costs and by what fusing gains, are heard
+together; where none of that is known, the members of the model are asked about every plan: see choice.py.
 """
 
 from collections.abc import Sequence

@@ -89,15 +89,7 @@ class KernelSum:
             raise ArtifactError(
                 f"artifact {path}: {got}, expected {expected}; train it again, or install the narcost that wrote it"
             )
-        try:
-            trees = BoostedTrees.from_json(document)
-            if trees.columns != len(_ALONE):
-                raise ValueError(f"trees over {trees.columns} columns instead of {len(_ALONE)}")
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ArtifactError(
-                f"artifact {path}: {error}, expected what `narcost train` writes; copy or train it again"
-            ) from error
-        return cls(trees)
+        return cls(BoostedTrees.of_artifact(document, len(_ALONE), f"artifact {path}"))
 
 
 def fit_kernel_sum(

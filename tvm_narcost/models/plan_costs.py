@@ -93,21 +93,11 @@ class PlanCosts:
                 f"artifact {path}: {', '.join(wrong) or 'no cost'} in us_per_unit, expected known quantities with "
                 "finite costs of at least zero, one above it; copy or train it again"
             )
-        return cls({name: float(value) for name, value in costs.items()}, _gains(path, document.get("gains")))
-
-
-def _gains(path: Path, document: object) -> BoostedTrees | None:
-    if document is None:
-        return None
-    try:
-        trees = BoostedTrees.from_json(document if isinstance(document, dict) else {})
-        if trees.columns != len(FUSED):
-            raise ValueError(f"trees over {trees.columns} columns instead of {len(FUSED)}")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ArtifactError(
-            f"artifact {path}: gains: {error}, expected what `narcost train` writes; copy or train it again"
-        ) from error
-    return trees
+        gains = document.get("gains")
+        return cls(
+            {name: float(value) for name, value in costs.items()},
+            None if gains is None else BoostedTrees.of_artifact(gains, len(FUSED), f"artifact {path}: gains"),
+        )
 
 
 def _is_cost(value: object) -> bool:

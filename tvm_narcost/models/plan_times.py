@@ -14,12 +14,7 @@ from tvm_narcost.models.plan_costs import PlanCosts
 from tvm_narcost.tokens.fused import fused_row
 from tvm_narcost.tokens.work import PlanWork
 
-__all__ = ["PlanTimes", "apart"]
-
-
-def apart(graph: OpGraph) -> FusionPlan:
-    """The plan in which each operator is a kernel."""
-    return FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "none")
+__all__ = ["PlanTimes"]
 
 
 class PlanTimes:
@@ -30,7 +25,8 @@ class PlanTimes:
         self._graph = graph
         self._costs = costs
         self._work = PlanWork(graph, profile)
-        self._apart = self._work.of(apart(graph))
+        apart = FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "none")
+        self._apart = self._work.of(apart)
         self._apart_us = costs.kernels_us(self._apart)
         self._ratios: dict[tuple[int, ...], float] = {}
 

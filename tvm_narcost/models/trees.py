@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_narcost.errors import ArtifactError
+
 if TYPE_CHECKING:
     import xgboost
 
@@ -107,6 +109,23 @@ class BoostedTrees:
         if not (leaf | inner).all():
             raise ValueError(f"node {int(np.argmin(leaf | inner))} is no leaf and its children do not lie behind it")
         return cls(columns, base, roots, column, threshold, left, right)
+
+    @classmethod
+    def of_artifact(cls, document: Any, columns: int, where: str) -> "BoostedTrees":
+        """Those of a document that was read from an artifact; ``where`` begins the error.
+
+        Raises:
+            ArtifactError: no trees, or over another number of columns.
+        """
+        try:
+            trees = cls.from_json(document if isinstance(document, Mapping) else {})
+            if trees.columns != columns:
+                raise ValueError(f"trees over {trees.columns} columns instead of {columns}")
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ArtifactError(
+                f"{where}: {error}, expected what `narcost train` writes; copy or train it again"
+            ) from error
+        return trees
 
 
 def _integers(document: Mapping[str, Any], name: str) -> NDArray[np.int32]:

@@ -37,16 +37,17 @@ def fit_plan_costs(examples: Sequence[Example], profile: HardwareProfile, *, see
     Raises:
         TrainingError: no network was measured under several plans.
     """
-    costs = _fit_costs(examples, profile)
-    return replace(costs, gains=_fit_gains(examples, profile, costs, seed))
+    groups = _groups(examples)
+    costs = _fit_costs(examples, groups, profile)
+    return replace(costs, gains=_fit_gains(groups, profile, costs, seed))
 
 
-def _fit_costs(examples: Sequence[Example], profile: HardwareProfile) -> PlanCosts:
+def _fit_costs(examples: Sequence[Example], groups: Sequence[Sequence[Example]], profile: HardwareProfile) -> PlanCosts:
     from scipy.optimize import nnls
 
     work = work_of_plans([example.plan for example in examples], profile)
     latency_us = np.array([example.latency_us for example in examples])
-    pairs = _pairs(examples)
+    pairs = _pairs(examples, groups)
     if not pairs:
         raise TrainingError(
             "plan costs: no network was measured under several plans; run `narcost profile --plans 12` first"
@@ -63,9 +64,9 @@ def _fit_costs(examples: Sequence[Example], profile: HardwareProfile) -> PlanCos
 
 
 def _fit_gains(
-    examples: Sequence[Example], profile: HardwareProfile, costs: PlanCosts, seed: int
+    groups: Sequence[Sequence[Example]], profile: HardwareProfile, costs: PlanCosts, seed: int
 ) -> BoostedTrees | None:
-    kernels = [kernel for group in _groups(examples) for kernel in _fused_kernels(group, profile, costs)]
+    kernels = [kernel for group in groups for kernel in _fused_kernels(group, profile, costs)]
     if not kernels:
         return None
     rows = np.stack([row for row, _, _ in kernels])
@@ -115,11 +116,11 @@ def _groups(examples: Sequence[Example]) -> list[list[Example]]:
     return list(groups.values())
 
 
-def _pairs(examples: Sequence[Example]) -> list[tuple[int, int]]:
+def _pairs(examples: Sequence[Example], groups: Sequence[Sequence[Example]]) -> list[tuple[int, int]]:
     """(place of a plan, place of the one it is compared with): of one network, over one graph."""
     places = {id(example): place for place, example in enumerate(examples)}
     pairs = []
-    for group in _groups(examples):
+    for group in groups:
         reference = next((example for example in group if example.plan.planner == "tvm"), group[0])
         pairs += [(places[id(example)], places[id(reference)]) for example in group if example is not reference]
     return pairs

@@ -42,7 +42,7 @@ class RowReduction(ScheduleRule):  # type: ignore[misc]  # TVM ships no types
             return None
         inline_injective(kernel, keep_rows=True)
         kernel, partial = reduce_into_lanes(kernel, self.machine)
-        inner = {name for parts in partial.values() for name in parts}
+        inner = [name for parts in partial.values() for name in parts]
         names = [block.name for block in kernel.blocks() if block.name not in inner]
         rows = _join_rows(kernel, names, partial, self.machine)
         if not rows:
