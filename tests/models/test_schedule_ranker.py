@@ -1,5 +1,6 @@
 """ScheduleRanker and its artifact: what is written comes back; what is spoiled is an ArtifactError."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from tests.training.schedules import formula_schedules
@@ -31,6 +33,21 @@ def test_untrained_takes_each_store_for_its_bound() -> None:
     counts = TOKENS.counts
     expected = np.log(counts * 2.0**3)  # the bound's logarithm is 3 in every token
     assert np.allclose(predict_log_us(new_ranker(0), TOKENS), expected, atol=1e-5)
+
+
+def test_what_never_varied_in_training_moves_nothing() -> None:
+    """A ranker that has seen one device ranks for another as for that one."""
+    here, elsewhere = TOKENS.context.copy(), TOKENS.context.copy()
+    here[:, -1], elsewhere[:, -1] = 1.0, 4.0
+    ranker = standardised()
+
+    def predicted(context: NDArray[np.float32]) -> NDArray[np.float64]:
+        return predict_log_us(ranker, dataclasses.replace(TOKENS, context=context))
+
+    ranker.standardise(torch.from_numpy(TOKENS.values), torch.from_numpy(here))
+    assert np.array_equal(predicted(elsewhere), predicted(here))
+    ranker.standardise(torch.from_numpy(TOKENS.values), torch.from_numpy(here), constant_scale=1.0)
+    assert not np.allclose(predicted(elsewhere), predicted(here))
 
 
 def test_padding_changes_nothing() -> None:

@@ -21,6 +21,7 @@ RANKER_CONFIG = NarFormerConfig(
     feed_forward_ratio=2, dropout=0.3,
 )  # fmt: skip
 
+_SILENT = 1e30  # a scale that leaves nothing of a column
 _LONGEST_BATCH = 2048  # tokens of a batch with its padding
 
 
@@ -48,12 +49,17 @@ class ScheduleRanker(nn.Module):
         nn.init.zeros_(last.bias)
         self.head = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), last)
 
-    def standardise(self, tokens: Tensor, context: Tensor) -> None:
-        """Take mean and scale of each column from training data; a constant column says nothing and becomes 0."""
+    def standardise(self, tokens: Tensor, context: Tensor, constant_scale: float = _SILENT) -> None:
+        """Take mean and scale of each column from training data.
+
+        A column that is constant there has taught the weights nothing. With the default ``constant_scale`` it is 0 from
+        then on, whatever it holds: facts of a device other than the only one trained on move nothing. With 1 it counts
+        by its difference, for weights that go on learning.
+        """
         for name, values in (("", tokens), ("context_", context)):
             deviation = values.std(dim=0)
             getattr(self, f"{name}mean").copy_(values.mean(dim=0))
-            getattr(self, f"{name}scale").copy_(torch.where(deviation > 1e-4, deviation, torch.ones_like(deviation)))
+            getattr(self, f"{name}scale").copy_(deviation.where(deviation > 1e-4, constant_scale))
 
     def forward(self, tokens: Tensor, mask: Tensor, context: Tensor) -> Tensor:
         """Predict.

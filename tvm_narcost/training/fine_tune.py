@@ -70,7 +70,8 @@ class MeasuredSoFar:
         first = not pretrained and bool((ranker.scale == 1).all())
         ranker = copy.deepcopy(ranker)
         if first:
-            ranker.standardise(torch.from_numpy(measured.tokens.values), torch.from_numpy(measured.tokens.context))
+            tokens = measured.tokens  # of one workload so far: the next ones differ where this one is constant
+            ranker.standardise(torch.from_numpy(tokens.values), torch.from_numpy(tokens.context), constant_scale=1.0)
         groups = ScheduleGroups(measured)
         random = np.random.default_rng([seed, len(self._tokens)])
         rate = settings.learning_rate if pretrained else settings.scratch_learning_rate
