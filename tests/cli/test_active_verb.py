@@ -32,6 +32,12 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def any_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured here, so any machine will do."""
+    monkeypatch.setattr("tvm_narcost.measure.device.require_device", lambda profile: None)
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[LatencyDatabase]:
     with open_database(str(tmp_path / "latency.sqlite")) as opened:

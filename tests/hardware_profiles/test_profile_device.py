@@ -1,11 +1,12 @@
 """What the operating system tells of a device, read from small copies of its files."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from hardware_profiles import ProfileError
-from hardware_profiles.probe import allowed_cores, describe_device
+from hardware_profiles import ProfileError, load_profile
+from hardware_profiles.probe import DeviceDescription, allowed_cores, describe_device, differences
 
 ZEN4_CORE = """processor\t: {index}
 vendor_id\t: AuthenticAMD
@@ -79,3 +80,20 @@ def test_this_machine_is_described() -> None:
     assert device.cores >= 1
     assert device.vector_bytes in (16, 32, 64)
     assert allowed_cores() == tuple(sorted(set(allowed_cores())))
+
+
+def test_another_device_is_told_by_cpu_instructions_and_caches() -> None:
+    facts = load_profile("epyc-zen5.onnxruntime").device
+    here = DeviceDescription(
+        "any", facts.cpu_model, facts.isa, 64, facts.vector_bytes, facts.l1d_bytes, facts.l2_bytes, 0
+    )
+    assert differences(facts, here) == ()  # a virtual machine with other cores and another share of the last cache
+    elsewhere = dataclasses.replace(
+        here, isa=(*(flag for flag in facts.isa if flag != "avx_vnni"), "amx_tile"), l1d_bytes=32768
+    )
+    assert differences(facts, elsewhere) == (
+        "isa without avx_vnni, with amx_tile", f"l1d_bytes 32768 instead of {facts.l1d_bytes}",
+    )  # fmt: skip
+    assert differences(facts, dataclasses.replace(here, cpu_model="Another")) == (
+        f"cpu_model 'Another' instead of {facts.cpu_model!r}",
+    )

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from hardware_profiles import load_profile, profile_to_toml
+from hardware_profiles.probe import describe_device
 from hardware_profiles.profile import MeasurementProtocol
 from tvm_narcost.cli.main import main
 from tvm_narcost.database import open_database
@@ -25,12 +26,15 @@ FAMILIES = ("squeezenet", "nasbench201")
 
 @pytest.fixture
 def profile_path(tmp_path: Path) -> Path:
-    """The shipped profile, but in a hurry."""
+    """The shipped profile as if of this device, and in a hurry."""
     hurried = MeasurementProtocol(
         warmup_s=0.0, warmup_runs=1, min_samples=3, max_samples=5, budget_s=0.3, profiled_runs=1
     )
     path = tmp_path / "hurried.toml"
-    path.write_text(profile_to_toml(dataclasses.replace(load_profile(PROFILE_ID), protocol=hurried)))
+    profile = load_profile(PROFILE_ID)
+    facts = {name: value for name, value in dataclasses.asdict(describe_device()).items() if name != "name"}
+    device = dataclasses.replace(profile.device, **facts)
+    path.write_text(profile_to_toml(dataclasses.replace(profile, device=device, protocol=hurried)))
     return path
 
 
@@ -211,3 +215,18 @@ def test_a_locked_database_is_an_error_of_the_user(tmp_path: Path, capsys: pytes
     assert main(["database", "stats", "--database", str(path)]) == 2
     assert "database is locked; another process holds it" in capsys.readouterr().err
     holder.close()
+
+
+def test_a_profile_of_another_device_is_refused(
+    profile_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = tmp_path / "a.sqlite"
+    text = profile_path.read_text()
+    profile_path.write_text(re.sub(r"l1d_bytes = \d+", "l1d_bytes = 12345", text))
+    assert main(_command(profile_path, database)) == 2
+    assert f"profile {PROFILE_ID}: this machine is another device (l1d_bytes " in capsys.readouterr().err
+    assert not database.exists()
+    schedules = ["profile", "--schedules", "1", "--work-dir", str(tmp_path / "records"), "--profile", str(profile_path)]
+    assert main(schedules) == 2
+    assert "make its own with `narcost profiles probe --runtime onnxruntime" in capsys.readouterr().err
+    assert not (tmp_path / "records").exists()

@@ -95,9 +95,11 @@ def run(args: argparse.Namespace) -> int:
     from tvm_narcost.cli.active import choose_sources
     from tvm_narcost.database import open_database
     from tvm_narcost.measure.collect import collect
+    from tvm_narcost.measure.device import require_device
 
     sources = _sources(args)
     profile = load_profile(args.profile)
+    require_device(profile)
     with open_database(args.database) as database:
         if args.active is not None:
             sources = choose_sources(sources, args.active, profile, database, args.count)

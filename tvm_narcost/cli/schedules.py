@@ -26,8 +26,10 @@ def run_schedules(args: argparse.Namespace) -> int:
     if args.work_dir is None:
         raise NarcostError("--schedules: expected --work-dir DIR, the folder that the measured schedules go into")
     from hardware_profiles import load_profile
+    from tvm_narcost.measure.device import require_device
 
     profile = load_profile(args.profile)
+    require_device(profile)
     try:
         from tvm_narcost.hook.target import target_of
     except ImportError as error:

@@ -1,0 +1,37 @@
+"""Whether this machine is the device that a profile is of: what is measured elsewhere is not that profile's latency."""
+
+from hardware_profiles import HardwareProfile, ProfileError, list_profiles, load_profile
+from hardware_profiles.probe import describe_device, differences
+from tvm_narcost.errors import MeasurementError
+
+__all__ = ["profiles_of_this_device", "require_device"]
+
+
+def require_device(profile: HardwareProfile) -> None:
+    """Refuse a profile of another device.
+
+    A system that does not tell what it is cannot be compared, and is taken for the profile's.
+
+    Raises:
+        MeasurementError: CPU, instruction sets or caches differ.
+    """
+    try:
+        here = describe_device()
+    except ProfileError:  # not Linux: its profile was written by hand
+        return
+    found = differences(profile.device, here)
+    if found:
+        raise MeasurementError(
+            f"profile {profile.id}: this machine is another device ({'; '.join(found)}), expected the one that the "
+            f"profile is of; make its own with `narcost profiles probe --runtime {profile.runtime.name} --out FILE`"
+        )
+
+
+def profiles_of_this_device() -> tuple[HardwareProfile, ...]:
+    """Those at hand, shipped or the user's own, that this machine may be the device of, by id."""
+    try:
+        here = describe_device()
+    except ProfileError:
+        return ()
+    profiles = map(load_profile, list_profiles())
+    return tuple(profile for profile in profiles if not differences(profile.device, here))
