@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay_frontend.graph import GRAPH_INPUT, Edge, OpGraph, OpNode, TensorType
 from tvm_narcost.errors import TrainingError
-from tvm_narcost.training.splits import Split, leave_family_out, split_by_hash
+from tvm_narcost.training.splits import Split, hold_out_families, split_by_hash
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def test_parts_are_disjoint_by_graph_and_together_everything(
 @given(networks, st.sampled_from(["a", "b", "c"]), fraction)
 def test_held_out_family_is_in_no_training_part(items: list[Network], family: str, validation: float) -> None:
     items = [*items, network("a", 1001), network("b", 1002), network("c", 1003)]
-    split = leave_family_out(items, family, validation=validation)
+    split = hold_out_families(items, (family,), validation=validation)
     assert {item.family for item in split.test} == {family}
     assert family not in {item.family for item in (*split.train, *split.validation)}
     assert_no_graph_on_two_sides(split)
@@ -81,4 +81,13 @@ def test_a_network_stays_on_its_side_when_others_come() -> None:
 def test_family_that_cannot_be_held_out(families: list[str]) -> None:
     items = [network(family, 8) for family in families]
     with pytest.raises(TrainingError, match="family 'a': .*expected one of"):
-        leave_family_out(items, "a", validation=0.1)
+        hold_out_families(items, ("a",), validation=0.1)
+
+
+def test_families_held_out_together_are_all_in_the_test_part_or_refused() -> None:
+    items = [network(family, width) for width, family in enumerate(["a", "b", "c", "c"], 8)]
+    split = hold_out_families(items, ("a", "c"), validation=0.0)
+    assert [item.family for item in split.test] == ["a", "c", "c"]
+    assert [item.family for item in split.train] == ["b"]
+    with pytest.raises(TrainingError, match="family 'd': 0 networks, expected one of"):
+        hold_out_families(items, ("a", "d"), validation=0.0)

@@ -8,7 +8,13 @@ import pytest
 from tests.training.analytic import FAMILIES, PROFILE, examples
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.training import evaluate, graph_predictors
-from tvm_narcost.training.evaluate import PREDICTORS, fit_kernel_sum_to, leave_one_family_out, measured_ms
+from tvm_narcost.training.evaluate import (
+    PREDICTORS,
+    fit_kernel_sum_to,
+    judge_families_held_out,
+    leave_one_family_out,
+    measured_ms,
+)
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.graph_loop import GraphSettings
 from tvm_narcost.training.loop import TrainingSettings
@@ -71,6 +77,24 @@ def test_family_that_was_not_measured() -> None:
 
 def test_too_few_networks_of_other_families(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = tuple(examples(["plain", "mixed"], 2))
-    monkeypatch.setattr(evaluate, "leave_family_out", lambda *_, **__: Split(measured[:1], (), measured[2:]))
+    monkeypatch.setattr(evaluate, "hold_out_families", lambda *_, **__: Split(measured[:1], (), measured[2:]))
     with pytest.raises(TrainingError, match="1 networks of other families to train on, expected at least 2"):
         leave_one_family_out(measured, "flops", "mixed", 0, PROFILE)
+
+
+def test_families_held_out_together_take_no_part_and_are_judged_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[str] = []
+
+    def note(measured: Sequence[Example], seed: int) -> object:
+        fitted.extend(example.family for example in measured)
+        return fit_kernel_sum_to(measured, seed)
+
+    monkeypatch.setattr(evaluate, "fit_kernel_sum_to", note)
+    measured = examples(["plain", "narrow", "mixed"], 3)
+    results = judge_families_held_out(measured, "kernel_sum", ("narrow", "plain"), 0, PROFILE)
+    assert set(fitted) == {"mixed"}
+    assert [result.family for result in results] == ["narrow", "plain"]
+    for result in results:
+        own = [example for example in measured if example.family == result.family]
+        assert result.measured_ms == tuple(measured_ms(own))
+        assert len(result.predicted_ms) == len(own)

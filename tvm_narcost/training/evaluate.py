@@ -20,11 +20,11 @@ from tvm_narcost.training.graph_predictors import predict_narformer_v2, predict_
 from tvm_narcost.training.loop import settings_for
 from tvm_narcost.training.metrics import Metrics, compute_metrics
 from tvm_narcost.training.paper_loop import PaperSettings, train_paper_network
-from tvm_narcost.training.splits import Split, leave_family_out
+from tvm_narcost.training.splits import Split, hold_out_families
 
 __all__ = [
     "KERNEL_PREDICTORS", "PREDICTORS", "FamilyResult", "KernelPredictor", "Predictor", "fit_kernel_sum_to",
-    "hold_family_out", "kernel_sum_us", "leave_one_family_out", "measured_ms", "network_ms",
+    "judge_families_held_out", "kernel_sum_us", "leave_one_family_out", "measured_ms", "network_ms",
 ]  # fmt: skip
 
 Predictor = Callable[[Split[Example], HardwareProfile, int], list[float]]
@@ -72,15 +72,6 @@ def kernel_sum_us(model: KernelSum, examples: Sequence[Example]) -> list[NDArray
 def network_ms(kernels_us: Iterable[NDArray[np.float64]]) -> list[float]:
     """Latency of each network from the times of its kernels, milliseconds."""
     return [float(times_us.sum()) / 1e3 for times_us in kernels_us]
-
-
-def hold_family_out(examples: Sequence[Example], family: str) -> Split[Example]:
-    """The split that every predictor is judged on: one family to test, a twentieth of the others to validate.
-
-    Raises:
-        TrainingError: no network of that family, or none of another.
-    """
-    return leave_family_out(examples, family, validation=_VALIDATION)
 
 
 def _by_graph(fit: Callable[[Sequence[OpGraph], Sequence[float]], LatencyModel]) -> Predictor:
@@ -143,19 +134,45 @@ def leave_one_family_out(
     profile: HardwareProfile,
     fit: Predictor | None = None,
 ) -> FamilyResult:
-    """Train ``predictor`` on all families but one, judge it on that one.
+    """Train ``predictor`` on all families but one, judge it on that one; see :func:`judge_families_held_out`."""
+    (result,) = judge_families_held_out(examples, predictor, (family,), seed, profile, fit)
+    return result
 
-    ``fit`` is what fits and predicts; None for the one of that name in :data:`PREDICTORS`.
+
+def judge_families_held_out(
+    examples: Sequence[Example],
+    predictor: str,
+    families: Sequence[str],
+    seed: int,
+    profile: HardwareProfile,
+    fit: Predictor | None = None,
+) -> list[FamilyResult]:
+    """Train ``predictor`` on all families but some, judge it on each of those.
+
+    A twentieth of the networks of the others is there to validate.
+
+    Args:
+        examples: measured networks of all families.
+        predictor: what the results are named by.
+        families: to be held out together; one result each, in this order.
+        seed: of the training.
+        profile: where they were measured.
+        fit: what fits and predicts; None for the one of that name in :data:`PREDICTORS`.
 
     Raises:
-        TrainingError: no network of that family, or too few of others.
+        TrainingError: no network of one of the families, or too few of others.
     """
-    split = hold_family_out(examples, family)
+    split = hold_out_families(examples, families, validation=_VALIDATION)
     if len(split.train) < _FEWEST_NETWORKS:
         raise TrainingError(
-            f"family {family!r}: {len(split.train)} networks of other families to train on, expected at least "
-            f"{_FEWEST_NETWORKS}; measure more with `narcost profile --zoo all`"
+            f"family {', '.join(map(repr, families))}: {len(split.train)} networks of other families to train on, "
+            f"expected at least {_FEWEST_NETWORKS}; measure more with `narcost profile --zoo all`"
         )
-    predicted = (fit or PREDICTORS[predictor])(split, profile, seed)
-    truth = measured_ms(split.test)
-    return FamilyResult(predictor, family, seed, compute_metrics(predicted, truth), tuple(predicted), tuple(truth))
+    predicted = dict(zip(map(id, split.test), (fit or PREDICTORS[predictor])(split, profile, seed), strict=True))
+    results = []
+    for family in families:
+        own = [example for example in split.test if example.family == family]
+        values, truth = [predicted[id(example)] for example in own], measured_ms(own)
+        metrics = compute_metrics(values, truth)
+        results.append(FamilyResult(predictor, family, seed, metrics, tuple(values), tuple(truth)))
+    return results

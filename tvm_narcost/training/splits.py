@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from relay_frontend.graph import OpGraph
 from tvm_narcost.errors import TrainingError
 
-__all__ = ["Split", "family_places", "hash_bucket", "leave_families_out", "leave_family_out", "split_by_hash"]
+__all__ = ["Split", "family_places", "hash_bucket", "hold_out_families", "leave_families_out", "split_by_hash"]
 
 
 class _Measured(Protocol):
@@ -64,15 +64,19 @@ def leave_families_out(examples: Sequence[Item], families: Collection[str]) -> t
     return [examples[place] for place in inside], [examples[place] for place in rest]
 
 
-def leave_family_out(examples: Sequence[Item], family: str, *, validation: float) -> Split[Item]:
-    """Test on one family, train and validate on the others; a graph that is in both counts as the one's.
+def hold_out_families(examples: Sequence[Item], families: Collection[str], *, validation: float) -> Split[Item]:
+    """Test on some families, train and validate on the others; a graph that is in both counts as theirs.
 
     Raises:
-        TrainingError: no network is of that family, or none of another.
+        TrainingError: no network is of one of the families, or none of another.
     """
-    test, others = leave_families_out(examples, (family,))
-    if not test or not others:
+    test, others = leave_families_out(examples, families)
+    missing = sorted(set(families) - {example.family for example in test})
+    if missing or not others:
         known = sorted({example.family for example in examples})
-        raise TrainingError(f"family {family!r}: {len(test)} networks, expected one of {known} and another besides")
+        raise TrainingError(
+            f"family {', '.join(map(repr, missing or sorted(families)))}: {0 if missing else len(test)} networks, "
+            f"expected one of {known} and another besides"
+        )
     within = split_by_hash(others, validation=validation)
     return Split(within.train, within.validation, tuple(test))
