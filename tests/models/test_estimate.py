@@ -44,6 +44,15 @@ def test_signs_tell_of_kernels_that_are_far(narformer: NarFormerLatency) -> None
     assert estimate.out_of_distribution
 
 
+def test_networks_of_one_call_are_compared_with_training_each_for_itself(narformer: NarFormerLatency) -> None:
+    networks = examples(("mixed", "plain", "mixed"), 2)
+    known = narformer.training_kernels
+    together = estimate_networks(narformer.ensemble, known, networks)
+    assert len({len(network.tokens) for network in networks}) > 1
+    for network, estimate in zip(networks, together, strict=True):
+        np.testing.assert_allclose(estimate.distance, known.distance(network.operators, network.tokens), rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("distance", "far_share", "expected"),
     [

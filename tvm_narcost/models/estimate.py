@@ -83,11 +83,17 @@ def is_out_of_distribution(distance: NDArray[np.float64], far_share: float) -> b
 def estimate_networks(
     ensemble: KernelEnsemble, training_kernels: TrainingKernels, networks: Sequence[Encoded]
 ) -> list[Estimate]:
-    """Predict networks, those of like length together."""
+    """Predict networks, those of like length together; all kernels are compared with those in training at once."""
+    if not networks:
+        return []
+    tokens = [network.tokens for network in networks]
+    operators = [operator for network in networks for operator in network.operators]
+    distances = np.split(
+        training_kernels.distance(operators, np.concatenate(tokens)), np.cumsum([len(own) for own in tokens])[:-1]
+    )
     estimates = []
-    for network, logs in zip(networks, ensemble.member_logs([found.tokens for found in networks]), strict=True):
+    for network, logs, distance in zip(networks, ensemble.member_logs(tokens), distances, strict=True):
         kernels_us = network.yardstick_us * np.exp(logs.mean(axis=0))
-        distance = training_kernels.distance(network.operators, network.tokens)
         signs = error_signs(kernels_us, network.roofline_us, logs, far_kernels(distance))
         estimates.append(Estimate(kernels_us, distance, signs))
     return estimates

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_narcost.models.distinct import distinct_rows
 from tvm_narcost.tokens import default, facts
 
 __all__ = ["COLUMNS", "TrainingKernels", "extend_training_kernels", "fit_training_kernels"]
@@ -60,8 +61,9 @@ class TrainingKernels:
         columns = own_columns(tokens)
         for operator, rows in _rows_by_operator(operators).items():
             if operator in self._spaces:
-                space = self._spaces[operator]
-                relative[rows] = space.nearest(space.whiten(columns[rows])) / self.limits[operator]
+                space, own = self._spaces[operator], columns[rows]
+                kept, place = distinct_rows(own)
+                relative[rows] = space.nearest(space.whiten(own[kept]))[place] / self.limits[operator]
         return relative
 
     @functools.cached_property
@@ -77,7 +79,8 @@ class _Space:
         self._centre = columns.mean(axis=0)
         self._transform = whitening(columns)
         self.points = self.whiten(columns)
-        self._squares = np.einsum("ij,ij->i", self.points, self.points)
+        squares = np.einsum("ij,ij->i", self.points, self.points)
+        self._product = np.concatenate([-2 * self.points, squares[:, None]], axis=1).T.copy()
 
     def whiten(self, columns: NDArray[np.floating]) -> NDArray[np.float32]:
         """[kernels, len(COLUMNS)] in the new coordinates."""
@@ -91,10 +94,12 @@ class _Space:
             whitened: kernels in the new coordinates.
             kept: bool [kernels, points], which points count for which kernel; all of them by default.
         """
-        square = self._squares - 2 * whitened @ self.points.T + np.einsum("ij,ij->i", whitened, whitened)[:, None]
+        # A product is all that is [kernels, points]: |x - p|^2 but for the |x|^2 that is the same for all points.
+        square = np.concatenate([whitened, np.ones((len(whitened), 1), np.float32)], axis=1) @ self._product
         if kept is not None:
             square = np.where(kept, square, np.inf)
-        distance: NDArray[np.float64] = np.sqrt(np.maximum(square.min(axis=1), 0.0), dtype=np.float64)
+        least = square.min(axis=1) + np.einsum("ij,ij->i", whitened, whitened)
+        distance: NDArray[np.float64] = np.sqrt(np.maximum(least, 0.0), dtype=np.float64)
         return distance
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_narcost.errors import ArtifactError
+from tvm_narcost.models.distinct import distinct_rows
 
 if TYPE_CHECKING:
     import xgboost
@@ -46,7 +47,7 @@ class BoostedTrees:
 
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """The sum of the leaves that each row [rows, columns] ends in, [rows]; equal rows are followed down once."""
-        kept, place = _distinct(rows)
+        kept, place = distinct_rows(rows)
         parts = [self._sums(rows[kept[first : first + _ROWS]]) for first in range(0, len(kept), _ROWS)]
         found: NDArray[np.float64] = np.concatenate([np.zeros(0), *parts])[place]
         return found
@@ -161,12 +162,3 @@ def trees_of_booster(booster: "xgboost.Booster") -> BoostedTrees:
             "right": np.concatenate(right),
         }
     )
-
-
-def _distinct(rows: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of rows that differ in some bit, and for each row which of them it is: networks repeat their blocks."""
-    if not rows.size:
-        return np.arange(len(rows)), np.arange(len(rows))
-    whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1] * rows.dtype.itemsize))).ravel()
-    _, kept, place = np.unique(whole, return_index=True, return_inverse=True)
-    return kept, place
