@@ -1,7 +1,8 @@
 """A whole network tuned with narcost's cost model and with TVM's XGBModel: bench/results/tuned_network.json.
 
 ``python -m bench.tuned_network`` runs ``narcost tune`` on light_squeezenet with each, as many trials and the same seed,
-then times the networks that are compiled with the two databases, and with narcost's schedules by rule alone, in turn.
+then times the networks in turn: compiled with the records of either alone, with those that are faster than narcost's
+own schedules (what ``open_schedules`` gives), and with narcost's own schedules alone.
 A stopped command goes on where it was; wall times of tunings are of the runs that measured something.
 """
 
@@ -19,6 +20,7 @@ import onnx
 from bench.facts import light_model, write_result
 from bench.schedules import in_turn, runner
 from hardware_profiles import HardwareProfile, load_profile
+from tvm_narcost.hook import open_schedules
 from tvm_narcost.measure.inputs import random_input
 from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.measure.weights import with_weights
@@ -36,43 +38,28 @@ def main() -> None:
     parser.add_argument("--profile", default="epyc-zen5.tvm")
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="narcost's, in place of the profile's own")
     parser.add_argument("--scratch", type=Path, default=Path("build/tuned_network"))
     arguments = parser.parse_args()
     profile = load_profile(arguments.profile)
-    tuned = {
-        model: _tune(model, arguments.profile, arguments.trials, arguments.seed, arguments.scratch / model)
-        for model in _MODELS
-    }
-    folders = {"rules": None, **{model: arguments.scratch / model for model in _MODELS}}
-    latency_ms = _latencies(folders, profile, arguments.scratch)
+    tuned = {model: _tune(model, arguments, arguments.scratch / model) for model in _MODELS}
+    found = {model: open_schedules(arguments.scratch / model) for model in _MODELS}
+    databases = {"own": None, **{model: both.database for model, both in found.items()},
+                 **{f"{model} and own": both for model, both in found.items()}}  # fmt: skip
+    latency_ms = _latencies(databases, profile, arguments.scratch)
     result = {"network": _NETWORK, "trials": arguments.trials, "seed": arguments.seed, "latency_ms": latency_ms,
               "tuning": tuned}  # fmt: skip
     print(json.dumps(result, indent=1))
     write_result("tuned_network", "bench.tuned_network", arguments.profile, result)
 
 
-def _tune(model: str, profile_id: str, trials: int, seed: int, folder: Path) -> dict[str, Any]:
+def _tune(model: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run the command; what it reports, and the wall time of all its runs."""
-    command = [
-        sys.executable,
-        "-m",
-        "tvm_narcost.cli.main",
-        "tune",
-        str(light_model(_NETWORK)),
-        "--profile",
-        profile_id,
-    ]
-    command += [
-        "--trials",
-        str(trials),
-        "--seed",
-        str(seed),
-        "--cost-model",
-        model,
-        "--work-dir",
-        str(folder),
-        "--json",
-    ]
+    command = [sys.executable, "-m", "tvm_narcost.cli.main", "tune", str(light_model(_NETWORK)), "--json"]
+    command += ["--profile", arguments.profile, "--trials", str(arguments.trials), "--seed", str(arguments.seed)]
+    command += ["--cost-model", model, "--work-dir", str(folder)]
+    if model == "narcost" and arguments.weights is not None:
+        command += ["--weights", str(arguments.weights)]
     started = time.perf_counter()
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     report: dict[str, Any] = json.loads(found.stdout)
@@ -85,11 +72,11 @@ def _tune(model: str, profile_id: str, trials: int, seed: int, folder: Path) -> 
             "failed": report["failed"]}  # fmt: skip
 
 
-def _latencies(folders: dict[str, Path | None], profile: HardwareProfile, scratch: Path) -> dict[str, float]:
+def _latencies(databases: dict[str, Any], profile: HardwareProfile, scratch: Path) -> dict[str, float]:
     """Median milliseconds of the network with each database, and without one."""
     from tvm_narcost.hook.thread_pool import use_threads
 
-    libraries = {name: _compile(folder, profile, scratch / f"{name}.so") for name, folder in folders.items()}
+    libraries = {name: _compile(found, profile, scratch / f"{name}.so") for name, found in databases.items()}
     with pinned(profile.runtime.threads):
         use_threads(profile.runtime.threads)
         graph = onnx.load(light_model(_NETWORK)).graph
@@ -101,16 +88,14 @@ def _latencies(folders: dict[str, Path | None], profile: HardwareProfile, scratc
         return {name: round(ms, 3) for name, ms in zip(libraries, in_turn(runs), strict=True)}
 
 
-def _compile(folder: Path | None, profile: HardwareProfile, library: Path) -> Path:
+def _compile(database: Any, profile: HardwareProfile, library: Path) -> Path:
     import tvm
 
     from tvm_narcost.hook.importing import import_onnx
-    from tvm_narcost.hook.metaschedule.tuning_database import open_tuning_database
     from tvm_narcost.hook.pipeline import get_pipeline
     from tvm_narcost.hook.target import target_of
 
     module = import_onnx(with_weights(onnx.load(light_model(_NETWORK))))
-    database = None if folder is None else open_tuning_database(folder)
     pipeline = get_pipeline(profile=profile, plan="default", database=database)
     tvm.compile(module, target_of(profile), relax_pipeline=pipeline).export_library(str(library))
     return library

@@ -93,6 +93,8 @@ def test_a_folder_of_another_profile_is_refused(model: Path, capsys: pytest.Capt
         (["--trials", "0", "--cost-model", "xgb"], "knows nothing before anything is measured"),
         (["--trials", "-1"], "expected a whole number"),
         (["--trials", "1", "--cost-model", "best"], "invalid choice: 'best'"),
+        (["--trials", "1", "--cost-model", "xgb", "--weights", "w"], "--weights w: are narcost's, expected"),
+        (["--trials", "1", "--weights", "nowhere"], "artifact nowhere/ranker.json: No such file or directory"),
         (["--trials", "1", "--profile", "epyc-zen5.onnxruntime"], "has tvm_target ''"),
         (["--trials", "1", "--profile", "toaster.tvm"], "toaster.tvm"),
         ([], "--trials"),

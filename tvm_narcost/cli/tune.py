@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cost-model", choices=_COST_MODELS, default="narcost", help="what ranks candidates (default: %(default)s)"
     )
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="of narcost's cost model (default: those trained for the profile)"
+    )
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the search (default: %(default)s)")
     add_shapes(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
             "--trials 0 --cost-model xgb: TVM's model knows nothing before anything is measured, expected --cost-model "
             "narcost, which comes trained"
         )
+    if args.weights is not None and args.cost_model != "narcost":
+        raise NarcostError(f"--weights {args.weights}: are narcost's, expected --cost-model narcost beside it")
     from hardware_profiles import load_profile
     from relay_frontend.onnx import load_model
 
@@ -91,7 +96,7 @@ def _tune(args: argparse.Namespace, model: Any, profile: Any, folder: Path) -> "
 
     target_of(profile)
     settings = tuning.TuneSettings(seed=args.seed)
-    cost_model = tuning.new_cost_model(args.cost_model, profile, args.seed)
+    cost_model = tuning.new_cost_model(args.cost_model, profile, args.seed, args.weights)
     module = import_onnx(with_weights(model), dict(args.shapes))
     fused = tuning.fused_module(module, profile)
     claim(folder, {"profile": profile.id, "tvm_target": profile.runtime.tvm_target, "threads": profile.runtime.threads})
@@ -123,17 +128,23 @@ def _document(report: "TuneReport", args: argparse.Namespace, profile_id: str, f
         "run_s": report.times.run_s,
         "ended": report.ended,
         "kernels": [
-            {"name": one.name, "calls": one.calls, "measured": one.measured, "best_us": one.best_us}
+            {
+                "name": one.name,
+                "calls": one.calls,
+                "measured": one.measured,
+                "best_us": one.best_us,
+                "own_us": one.own_us,
+            }
             for one in report.kernels
         ],
     }
 
 
 def _text(report: "TuneReport", args: argparse.Namespace, profile_id: str, folder: Path) -> str:
-    rows = [["kernel", "calls", "measured", "best us"]]
+    rows = [["kernel", "calls", "measured", "best us", "narcost's own us"]]
     for one in report.kernels:
-        best = "-" if one.best_us is None else f"{one.best_us:.1f}"
-        rows.append([one.name, str(one.calls), str(one.measured), best])
+        best, own = ("-" if us is None else f"{us:.1f}" for us in (one.best_us, one.own_us))
+        rows.append([one.name, str(one.calls), str(one.measured), best, own])
     lines = [
         aligned(rows, left=(0,)),
         "",

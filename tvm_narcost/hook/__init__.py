@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tvm_narcost.hook.metaschedule.cost_model import NarFormerCostModel
+    from tvm_narcost.hook.metaschedule.own_schedules import open_schedules
     from tvm_narcost.hook.pipeline import rank_fusions, rank_variants, register
     from tvm_narcost.hook.variant import Variant
 
-__all__ = ["NarFormerCostModel", "Variant", "rank_fusions", "rank_variants", "register"]
+__all__ = ["NarFormerCostModel", "Variant", "open_schedules", "rank_fusions", "rank_variants", "register"]
 
 _MODULES = {
     "NarFormerCostModel": "metaschedule.cost_model",
     "Variant": "variant",
+    "open_schedules": "metaschedule.own_schedules",
     "rank_fusions": "pipeline",
     "rank_variants": "pipeline",
     "register": "pipeline",

@@ -18,7 +18,7 @@ from tvm.s_tir import meta_schedule as ms
 from hardware_profiles import HardwareProfile
 from tvm_narcost.hook.metaschedule.candidates import Evolution, Space
 from tvm_narcost.hook.metaschedule.interrupts import until_interrupted
-from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, Measuring, measuring
+from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, Measuring, measure_modules, measuring
 from tvm_narcost.hook.metaschedule.tuning_database import claim, commit, open_tuning_database, records_of_module
 from tvm_narcost.hook.metaschedule.workloads import Workload
 from tvm_narcost.hook.target import target_of
@@ -113,17 +113,8 @@ def folder_name(workload: Workload) -> str:
 def measure_candidates(
     measured: Measuring, space: Space, candidates: Sequence[ms.MeasureCandidate]
 ) -> list[ms.runner.RunnerResult]:
-    """Build all, then run all, so that no build disturbs a run; one result each, in order."""
-    built = measured.builder.build([ms.builder.BuilderInput(one.sch.mod, space.target) for one in candidates])
-    results: list[ms.runner.RunnerResult] = []
-    for candidate, product in zip(candidates, built, strict=True):
-        if product.error_msg is not None:
-            results.append(ms.runner.RunnerResult(None, product.error_msg))
-            continue
-        asked = ms.runner.RunnerInput(product.artifact_path, space.target.kind.name, candidate.args_info)
-        results.append(measured.runner.run([asked])[0].result())
-        shutil.rmtree(Path(product.artifact_path).parent, ignore_errors=True)
-    return results
+    """What they take; one result each, in order."""
+    return measure_modules(measured, space.target, [(one.sch.mod, one.args_info) for one in candidates])
 
 
 class _Collection:

@@ -8,9 +8,10 @@ Modules travel as TVM's JSON, never as pickles.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
@@ -24,7 +25,7 @@ from tvm.s_tir import meta_schedule as ms
 from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import MeasurementError
 
-__all__ = ["MeasureSettings", "MeasureTimes", "Measuring", "measuring"]
+__all__ = ["MeasureSettings", "MeasureTimes", "Measuring", "measure_modules", "measuring"]
 
 _START_TIMEOUT_S = 120.0
 _GRACE_S = 30.0  # beyond a candidate's own limit: the server itself does not answer any more
@@ -64,6 +65,11 @@ class MeasureTimes:
     ran: int = 0
     failed: int = 0
 
+    def forget(self) -> None:
+        """Count from here on."""
+        self.build_s = self.run_s = 0.0
+        self.built = self.ran = self.failed = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
@@ -94,6 +100,28 @@ def measuring(profile: HardwareProfile, work_dir: Path, settings: MeasureSetting
         yield Measuring(_Builder(server, times, settings, work_dir), _Runner(server, times, settings, profile), times)
     finally:
         server.stop()
+
+
+def measure_modules(
+    measured: Measuring, target: tvm.target.Target, modules: Sequence[tuple[tvm.IRModule, Sequence[Any]]]
+) -> list[ms.runner.RunnerResult]:
+    """Build all, then run all, so that no build disturbs a run; one result each, in order.
+
+    Args:
+        measured: builder and runner.
+        target: TVM's.
+        modules: each with one function ``main``, and what MetaSchedule calls its ``args_info``.
+    """
+    built = measured.builder.build([ms.builder.BuilderInput(module, target) for module, _ in modules])
+    results: list[ms.runner.RunnerResult] = []
+    for (_, args_info), product in zip(modules, built, strict=True):
+        if product.error_msg is not None:
+            results.append(ms.runner.RunnerResult(None, product.error_msg))
+            continue
+        asked = ms.runner.RunnerInput(product.artifact_path, target.kind.name, args_info)
+        results.append(measured.runner.run([asked])[0].result())
+        shutil.rmtree(Path(product.artifact_path).parent, ignore_errors=True)
+    return results
 
 
 class _Server:

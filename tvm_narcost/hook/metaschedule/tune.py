@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from tvm_narcost.hook.metaschedule.cost_model import NarFormerCostModel
 from tvm_narcost.hook.metaschedule.interrupts import until_interrupted
 from tvm_narcost.hook.metaschedule.intrinsics import import_intrinsics
 from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, MeasureTimes, measuring
+from tvm_narcost.hook.metaschedule.own_schedules import kernel_key, measure_own_schedules, read_own_times
 from tvm_narcost.hook.metaschedule.tuning_database import mean_s, open_tuning_database, records_of_module
 from tvm_narcost.hook.prepare import prepare
 from tvm_narcost.hook.stderr import silent_stderr
@@ -84,15 +85,17 @@ class TuneSettings:
 
 @dataclass(frozen=True, slots=True)
 class KernelTuning:
-    """One kernel: its name, how often the network calls it, how many candidates were measured, and the best's time.
+    """One kernel: its name, how often the network calls it, how many candidates were measured, and what it takes.
 
-    ``best_us`` is None where nothing was measured, or nothing that ran.
+    ``best_us`` is the best candidate's time, ``own_us`` that of narcost's own schedule; None where nothing was
+    measured, or nothing that ran.
     """
 
     name: str
     calls: int
     measured: int
     best_us: float | None
+    own_us: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +206,15 @@ def tune(
                 until_interrupted() as interrupt,
                 measuring(profile, folder / _LIBRARIES, settings.limits) as measured,
             ):
+                measure_own_schedules(module, profile, folder, measured)
+                measured.times.forget()
                 times = measured.times
                 _run(module, target, folder, trials - found, len(tasks), database, cost_model, settings, measured, tell)
             ended = "interrupted" if interrupt.came else "done"
         finally:
             shutil.rmtree(folder / _LIBRARIES, ignore_errors=True)
-    kernels = tuple(_kernel(task, database) for task in tasks)
+    own_s = read_own_times(folder)
+    kernels = tuple(_kernel(task, database, own_s) for task in tasks)
     return TuneReport(kernels, times.built, found, times, time.monotonic() - started, ended)  # type: ignore[arg-type]
 
 
@@ -316,8 +322,15 @@ def _is_measured(record: Any) -> bool:
     return mean_s(record) < UNMEASURED_S
 
 
-def _kernel(task: Any, database: ms.Database) -> KernelTuning:
-    records = [one for one in records_of_module(database, task.dispatched[0]) if mean_s(one) != UNMEASURED_S]
+def _kernel(task: Any, database: ms.Database, own_s: Mapping[str, float]) -> KernelTuning:
+    module = task.dispatched[0]
+    records = [one for one in records_of_module(database, module) if mean_s(one) != UNMEASURED_S]
     best_s = min(map(mean_s, records), default=math.inf)
-    best_us = best_s * 1e6 if best_s < UNMEASURED_S else None
-    return KernelTuning(str(task.task_name), int(task.weight), len(records), best_us)
+    own = own_s.get(kernel_key(module["main"]), math.inf)
+    return KernelTuning(
+        name=str(task.task_name),
+        calls=int(task.weight),
+        measured=len(records),
+        best_us=best_s * 1e6 if best_s < UNMEASURED_S else None,
+        own_us=own * 1e6 if math.isfinite(own) else None,
+    )
