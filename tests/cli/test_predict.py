@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import tvm_narcost
+from hardware_profiles import HardwareProfile, load_profile
+from hardware_profiles.probe import DeviceDescription
 from relay_frontend.errors import UnsupportedOperatorError
 from tvm_narcost.api import KernelPrediction, NetworkPrediction
 from tvm_narcost.cli import predict
@@ -46,11 +48,15 @@ PREDICTION = NetworkPrediction(
 )
 
 
+PROFILE = load_profile("epyc-zen5.onnxruntime")
+
+
 @dataclasses.dataclass
 class FakePredictor:
     """Answers every model with one prediction, and keeps what it was asked."""
 
     prediction: NetworkPrediction = PREDICTION
+    profile: HardwareProfile = PROFILE
     shapes: Mapping[str, tuple[int, ...]] | None = None
 
     def predict(self, model: str, *, shapes: Mapping[str, tuple[int, ...]]) -> NetworkPrediction:
@@ -122,6 +128,21 @@ def test_breakdown_shows_the_largest_twenty_and_sums_the_rest(
 def test_calibration_is_said(predictor: FakePredictor, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "a.onnx", "--calibrate"]) == 0
     assert "scaled by 1.250 to this machine" in capsys.readouterr().out
+
+
+def test_calibration_on_another_device_says_so_and_names_the_profiles_of_this_one(
+    predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = load_profile("epyc-zen4.onnxruntime").device
+    here = DeviceDescription("", facts.cpu_model, facts.isa, 2, facts.vector_bytes, facts.l1d_bytes, facts.l2_bytes, 0)
+    monkeypatch.setattr("tvm_narcost.measure.device.describe_device", lambda: here)
+    assert main(["predict", "a.onnx", "--calibrate"]) == 0
+    said = capsys.readouterr().err
+    assert "this machine is another device than that of epyc-zen5.onnxruntime (isa without avx_vnni; l1d_bytes" in said
+    assert said.endswith("for one of its own: --profile epyc-zen4.onnxruntime\n")
+    predictor.profile = load_profile("epyc-zen4.onnxruntime")
+    assert main(["predict", "a.onnx", "--calibrate"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_shapes_reach_the_reader(predictor: FakePredictor, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import statistics
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from tvm_narcost.cli.tables import aligned, milliseconds, scaled
 from tvm_narcost.errors import NarcostError
 
 if TYPE_CHECKING:
+    from hardware_profiles import HardwareProfile
     from tvm_narcost.api import NetworkPrediction, NetworkPredictor
     from tvm_narcost.database.store import LatencyDatabase
 
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     with _existing_database(args.database) as database:
         predictor = tvm_narcost.load(args.profile)
         if args.calibrate:
+            _note_another_device(predictor.profile)
             predictor = predictor.calibrated()
         predictions = [_predict(predictor, model, shapes) for model in args.models]
         if args.strict:
@@ -65,6 +68,22 @@ def run(args: argparse.Namespace) -> int:
             for prediction in predictions:
                 print(f"\n{_breakdown(prediction)}")
     return 0
+
+
+def _note_another_device(profile: "HardwareProfile") -> None:
+    """Say that one factor makes no other device of a profile's, and which profiles are of this machine."""
+    from tvm_narcost.measure.device import device_differences, profiles_of_this_device
+
+    found = device_differences(profile)
+    if found:
+        runtime = profile.runtime.name, profile.runtime.threads
+        own = [one.id for one in profiles_of_this_device() if (one.runtime.name, one.runtime.threads) == runtime]
+        better = f"--profile {' or '.join(own)}" if own else "`narcost profiles probe`, `profile` and `adapt` make one"
+        print(
+            f"narcost: note: this machine is another device than that of {profile.id} ({'; '.join(found)}): one factor "
+            f"scales all networks alike; for one of its own: {better}",
+            file=sys.stderr,
+        )
 
 
 def _predict(predictor: "NetworkPredictor", model: str, shapes: dict[str, tuple[int, ...]]) -> "NetworkPrediction":

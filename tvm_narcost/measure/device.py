@@ -4,22 +4,27 @@ from hardware_profiles import HardwareProfile, ProfileError, list_profiles, load
 from hardware_profiles.probe import describe_device, differences
 from tvm_narcost.errors import MeasurementError
 
-__all__ = ["profiles_of_this_device", "require_device"]
+__all__ = ["device_differences", "profiles_of_this_device", "require_device"]
+
+
+def device_differences(profile: HardwareProfile) -> tuple[str, ...]:
+    """What tells this machine from the device of a profile, a line each; nothing where it may be the same.
+
+    A system that does not tell what it is cannot be compared, and is taken for the profile's.
+    """
+    try:
+        return differences(profile.device, describe_device())
+    except ProfileError:  # not Linux: its profile was written by hand
+        return ()
 
 
 def require_device(profile: HardwareProfile) -> None:
     """Refuse a profile of another device.
 
-    A system that does not tell what it is cannot be compared, and is taken for the profile's.
-
     Raises:
         MeasurementError: CPU, instruction sets or caches differ.
     """
-    try:
-        here = describe_device()
-    except ProfileError:  # not Linux: its profile was written by hand
-        return
-    found = differences(profile.device, here)
+    found = device_differences(profile)
     if found:
         raise MeasurementError(
             f"profile {profile.id}: this machine is another device ({'; '.join(found)}), expected the one that the "
@@ -29,9 +34,4 @@ def require_device(profile: HardwareProfile) -> None:
 
 def profiles_of_this_device() -> tuple[HardwareProfile, ...]:
     """Those at hand, shipped or the user's own, that this machine may be the device of, by id."""
-    try:
-        here = describe_device()
-    except ProfileError:
-        return ()
-    profiles = map(load_profile, list_profiles())
-    return tuple(profile for profile in profiles if not differences(profile.device, here))
+    return tuple(profile for profile in map(load_profile, list_profiles()) if not device_differences(profile))
