@@ -8,10 +8,17 @@ import torch
 
 from tests.training.schedules import formula_schedules
 from tvm_narcost.errors import TrainingError
-from tvm_narcost.models.schedule_ranker import new_ranker, predict_log_us
+from tvm_narcost.models.schedule_ranker import ScheduleRanker, new_ranker, predict_log_us
+from tvm_narcost.training import fit_schedules
 from tvm_narcost.training.fine_tune import FineTuneSettings, MeasuredSoFar
 from tvm_narcost.training.fit_schedules import fit_ranker, pairwise_accuracy, ranking_figures
-from tvm_narcost.training.schedules import RankerSettings, log_targets, schedule_loss, train_ranker
+from tvm_narcost.training.schedules import (
+    MeasuredSchedules,
+    RankerSettings,
+    log_targets,
+    schedule_loss,
+    train_ranker,
+)
 
 QUICK = RankerSettings(epochs=30, averaging=0.9)
 
@@ -86,6 +93,33 @@ def test_fit_says_how_unseen_workloads_are_ranked() -> None:
     assert 0 < facts.metrics["workloads_held_out_pairwise_accuracy"] < 1
     assert facts.metrics["workloads_held_out_pairwise_accuracy_std"] >= 0
     assert facts.command == "made here" and facts.config["model_width"] == ranker.config.model_width
+
+
+def test_what_is_held_out_is_held_out_of_other_devices_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, set[int]]] = []
+
+    def note(measured: MeasuredSchedules, settings: RankerSettings, seed: int) -> ScheduleRanker:
+        seen.append((len(measured), {index % 6 for index in measured.workload.tolist()}))
+        return new_ranker(seed)
+
+    monkeypatch.setattr(fit_schedules, "train_ranker", note)
+    here, there = formula_schedules(6, 8), formula_schedules(6, 4, seed=1)
+    _, facts = fit_ranker(here, "epyc-zen5.tvm", beside={"other.tvm": there}, seeds=(0,), folds=3)
+    *folds, everything = seen
+    assert [len(workloads) for _, workloads in folds] == [4, 4, 4]
+    assert [candidates for candidates, _ in folds] == [4 * 8 + 4 * 4] * 3
+    assert everything == (6 * 8 + 6 * 4, set(range(6)))
+    assert facts.dataset["candidates"] == 48 and facts.dataset["beside"]["other.tvm"]["candidates"] == 24
+
+
+def test_joined_candidates_keep_their_tokens_and_groups() -> None:
+    one, other = formula_schedules(2, 3), formula_schedules(3, 2, seed=1)
+    joined = one.joined([other])
+    assert joined.names == one.names + other.names
+    assert joined.workload.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4]
+    last = joined.take(np.arange(6, 12))
+    assert np.array_equal(last.tokens.values, other.tokens.values) and np.array_equal(last.latency_us, other.latency_us)
+    assert len(joined.of_names({"workload-1"})) == 3 + 2
 
 
 def test_too_few_workloads_are_refused() -> None:

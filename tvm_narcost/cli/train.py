@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
 from tvm_narcost.cli.options import positive
+from tvm_narcost.errors import TrainingError
 
 __all__ = ["add_arguments", "run"]
 
@@ -21,11 +22,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file that `narcost database export --format schedules` wrote",
     )  # fmt: skip
     parser.add_argument(
+        "--beside", action="append", default=[], type=_profile_and_records, metavar="PROFILE=RECORDS",
+        help="with --schedules: records of another device to learn from too; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--members", type=positive, default=1, metavar="N", help="networks in the ensemble (default: %(default)s)"
     )
     parser.add_argument(
         "--epochs", type=positive, metavar="N", help="passes over the data (default: as for the shipped one)"
     )
+
+
+def _profile_and_records(text: str) -> tuple[str, Path]:
+    profile, equals, place = text.partition("=")
+    if not (profile and equals and place):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected PROFILE=RECORDS")
+    return profile, Path(place)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         from tvm_narcost.cli.train_schedules import run_train_schedules
 
         return run_train_schedules(args)
+    if args.beside:
+        raise TrainingError("--beside: is of tuning records, expected --schedules RECORDS with it")
     import dataclasses
 
     from hardware_profiles import load_profile

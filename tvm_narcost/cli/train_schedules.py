@@ -3,8 +3,14 @@
 import argparse
 import shlex
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tvm_narcost.errors import TrainingError
+
+if TYPE_CHECKING:
+    from hardware_profiles import HardwareProfile
+    from tvm_narcost.training.schedules import MeasuredSchedules
 
 __all__ = ["run_train_schedules"]
 
@@ -27,30 +33,36 @@ def run_train_schedules(args: argparse.Namespace) -> int:
         named.append("--members")
     if named:
         raise TrainingError(
-            f"--schedules: got {', '.join(named)} beside it, expected --profile, --out and --epochs alone"
+            f"--schedules: got {', '.join(named)} beside it, expected --profile, --beside, --out and --epochs alone"
         )
     profile = load_profile(args.profile)
     folder = args.out or own_ranker_folder(profile.id)
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    others = {name: (load_profile(name), place) for name, place in args.beside}
     with tqdm(unit="candidate", file=sys.stderr, dynamic_ncols=True) as bar:
-        measured = replay_records(
-            read_records(args.schedules), profile, progress=lambda name, records: bar.update(records)
-        )
+
+        def replay(profile: HardwareProfile, place: Path) -> MeasuredSchedules:
+            return replay_records(read_records(place), profile, progress=lambda name, records: bar.update(records))
+
+        measured = replay(profile, args.schedules)
+        beside = {name: replay(*found) for name, found in others.items()}
     settings = RankerSettings()
     if args.epochs is not None:
         settings = dataclasses.replace(settings, epochs=args.epochs)
     ranker, facts = fit_ranker(
         measured,
         profile.id,
+        beside=beside,
         settings=settings,
         command=shlex.join(["narcost", *sys.argv[1:]]),
         progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
     )
     write_ranker(folder, ranker, facts)
     metrics = facts.metrics
+    more = "".join(f" and {len(found)} of {name}" for name, found in beside.items())
     print(
-        f"trained on {len(measured)} candidates of {facts.dataset['workloads']} workloads, into {folder}\n"
+        f"trained on {len(measured)} candidates of {facts.dataset['workloads']} workloads{more}, into {folder}\n"
         f"on workloads held out: {100 * metrics['workloads_held_out_pairwise_accuracy']:.1f} % of the pairs in order, "
         f"the first choice {metrics['workloads_held_out_speedup_over_random']:.2f} times as fast as a random one"
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,7 @@ def fit_ranker(
     measured: MeasuredSchedules,
     profile_id: str,
     *,
+    beside: Mapping[str, MeasuredSchedules] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     folds: int = 4,
     settings: RankerSettings | None = None,
@@ -80,6 +81,17 @@ def fit_ranker(
     For each seed the workloads are dealt out to ``folds`` groups anew, and each group is ranked by a network that was
     trained on the others. The weights that are kept come from the first seed and have seen all workloads.
 
+    Args:
+        measured: on the device of the profile.
+        profile_id: of the profile.
+        beside: profile id -> what was measured on another device, encoded for that. It is trained on and not judged;
+            a workload that is held out is held out of it as well.
+        seeds: of the deals and of the trainings.
+        folds: groups.
+        settings: of a training; the defaults by default.
+        command: what the user called; kept with the weights.
+        progress: told each step.
+
     Raises:
         TrainingError: too few workloads with two candidates or more.
     """
@@ -90,7 +102,7 @@ def fit_ranker(
             f"training: got {len(usable)} workloads with two candidates or more, expected at least "
             f"{_FEWEST_WORKLOADS}; measure some with `narcost profile --schedules N`"
         )
-    settings = settings or RankerSettings()
+    settings, others = settings or RankerSettings(), list((beside or {}).values())
     found = []
     for seed in seeds:
         dealt = np.random.default_rng(seed).permutation(usable)
@@ -98,16 +110,20 @@ def fit_ranker(
         for number in range(folds):
             progress(f"seed {seed}: fold {number + 1}/{folds}")
             held_out = dealt[number::folds]
-            ranker = train_ranker(measured.of(np.setdiff1d(usable, held_out).tolist()), settings, seed)
+            rest = measured.of(np.setdiff1d(usable, held_out).tolist())
+            unseen = {measured.names[index] for index in held_out}
+            known = [other.of_names(set(other.names) - unseen) for other in others]
+            ranker = train_ranker(rest.joined(known), settings, seed)
             rows = np.flatnonzero(np.isin(measured.workload, held_out))
             predicted[rows] = predict_log_us(ranker, measured.take(rows).tokens)
         rows = np.flatnonzero(np.isfinite(predicted))
         found.append(ranking_figures(predicted[rows], measured.take(rows)))
     progress("all workloads")
-    ranker = train_ranker(measured, settings, seeds[0])
-    facts = ranker_facts(
-        profile_id, ranker.config, dataset=_dataset(measured), metrics=_metrics(found), command=command
-    )
+    ranker = train_ranker(measured.joined(others), settings, seeds[0])
+    dataset = _dataset(measured)
+    if beside:
+        dataset["beside"] = {profile: _dataset(other) for profile, other in beside.items()}
+    facts = ranker_facts(profile_id, ranker.config, dataset=dataset, metrics=_metrics(found), command=command)
     return ranker, facts
 
 

@@ -1,6 +1,6 @@
 """Training of the ScheduleRanker: candidates of one workload against each other, over many workloads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,26 @@ class MeasuredSchedules:
     def of(self, workloads: Sequence[int]) -> "MeasuredSchedules":
         """Those of some workloads only; the names stay."""
         return self.take(np.flatnonzero(np.isin(self.workload, workloads)))
+
+    def of_names(self, names: Collection[str]) -> "MeasuredSchedules":
+        """Those of workloads of these names only."""
+        return self.of([index for index, name in enumerate(self.names) if name in names])
+
+    def joined(self, others: Sequence["MeasuredSchedules"]) -> "MeasuredSchedules":
+        """These and others after them; workloads of one name stay apart: they ran on different devices."""
+        parts = (self, *others)
+        firsts = np.cumsum([0, *(len(part.names) for part in parts)])
+        tokens = StoreTokens(
+            np.concatenate([part.tokens.values for part in parts]),
+            np.concatenate([part.tokens.context for part in parts]),
+            np.concatenate([part.tokens.counts for part in parts]),
+        )
+        return MeasuredSchedules(
+            tokens,
+            np.concatenate([part.latency_us for part in parts]),
+            np.concatenate([part.workload + first for part, first in zip(parts, firsts, strict=False)]),
+            tuple(name for part in parts for name in part.names),
+        )
 
     def take(self, rows: NDArray[np.int64]) -> "MeasuredSchedules":
         """Some of the candidates, in the order of ``rows``."""
