@@ -22,7 +22,7 @@ _ISA = (
 )  # fmt: skip
 _VECTOR_BYTES = (("avx512f", 64), ("avx", 32), ("sse4_2", 16), ("asimd", 16))  # widest first
 _GETCONF = {"l1d": "LEVEL1_DCACHE_SIZE", "l2": "LEVEL2_CACHE_SIZE", "l3": "LEVEL3_CACHE_SIZE"}
-_COMPARED = ("cpu_model", "isa", "vector_bytes", "l1d_bytes", "l2_bytes")
+_COMPARED = ("cpu_model", "vector_bytes", "l1d_bytes", "l2_bytes")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -105,18 +105,15 @@ def differences(facts: DeviceFacts, here: DeviceDescription) -> tuple[str, ...]:
 
     Cores and the last cache are left out: a virtual machine has what part of them it was given.
     """
-    pairs = ((name, getattr(facts, name), getattr(here, name)) for name in _COMPARED)
-    return tuple(
-        f"{name} {_difference(of_profile, of_here)}" for name, of_profile, of_here in pairs if of_profile != of_here
-    )
-
-
-def _difference(of_profile: object, of_here: object) -> str:
-    if isinstance(of_profile, tuple) and isinstance(of_here, tuple):
-        lacks, has = sorted(set(of_profile) - set(of_here)), sorted(set(of_here) - set(of_profile))
-        if lacks or has:
-            return ", ".join([*(f"without {one}" for one in lacks), *(f"with {one}" for one in has)])
-    return f"{of_here!r} instead of {of_profile!r}"
+    found = []
+    lacks, has = sorted(set(facts.isa) - set(here.isa)), sorted(set(here.isa) - set(facts.isa))
+    if lacks or has:
+        found.append("isa " + ", ".join([*(f"without {one}" for one in lacks), *(f"with {one}" for one in has)]))
+    for name in _COMPARED:
+        of_profile, of_here = getattr(facts, name), getattr(here, name)
+        if of_profile != of_here:
+            found.append(f"{name} {of_here!r} instead of {of_profile!r}")
+    return tuple(found)
 
 
 def _read_text(path: Path) -> str:

@@ -87,6 +87,7 @@ def test_another_device_is_told_by_cpu_instructions_and_caches() -> None:
     here = DeviceDescription(
         "any", facts.cpu_model, facts.isa, 64, facts.vector_bytes, facts.l1d_bytes, facts.l2_bytes, 0
     )
+    assert differences(facts, dataclasses.replace(here, isa=here.isa[::-1])) == ()
     assert differences(facts, here) == ()  # a virtual machine with other cores and another share of the last cache
     elsewhere = dataclasses.replace(
         here, isa=(*(flag for flag in facts.isa if flag != "avx_vnni"), "amx_tile"), l1d_bytes=32768

@@ -69,7 +69,8 @@ def test_a_schedule_that_does_not_run_is_infinite_and_kept(module: tvm.IRModule,
 @pytest.mark.parametrize(
     "content",
     [b"", b"\xff", b"[]", b'{"version": 2, "seconds": {}}', b'{"version": 1, "seconds": {"a": "fast"}}',
-     b'{"version": 1, "seconds": {"a": -1}}', b'{"version": 1, "seconds": {"a": NaN}}', b'{"version": 1}'],
+     b'{"version": 1, "seconds": {"a": -1}}', b'{"version": 1, "seconds": {"a": NaN}}', b'{"version": 1}',
+     b"[" * 200_000, b" " * (2**20 + 1)],
 )  # fmt: skip
 def test_a_broken_file_is_a_typed_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "own_schedules.json").write_bytes(content)

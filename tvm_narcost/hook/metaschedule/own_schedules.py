@@ -29,6 +29,7 @@ __all__ = ["TunedSchedules", "kernel_key", "measure_own_schedules", "open_schedu
 
 _FILE = "own_schedules.json"
 _VERSION = 1
+_LARGEST_FILE = 2**20  # bytes; a kernel takes about fifty
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,15 @@ def read_own_times(folder: Path) -> dict[str, float]:
     if not path.exists():
         return {}
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ValueError(f"of more than {_LARGEST_FILE} bytes")
         document = json.loads(path.read_bytes())
         if document["version"] != _VERSION:
             raise ValueError(f"version {document['version']!r}")
         times = {str(key): math.inf if value is None else float(value) for key, value in document["seconds"].items()}
         if not all(value > 0 for value in times.values()):
             raise ValueError("a time that is not positive")
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise DatabaseError(
             f"{path}: {type(error).__name__} {error}, expected version {_VERSION} with seconds of each kernel; remove "
             "the file, and they are measured again"
