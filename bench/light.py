@@ -90,6 +90,7 @@ def main() -> None:
     """Compare all nine and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="epyc-zen5.onnxruntime")
+    parser.add_argument("--name", default="light", help="of the result (default: %(default)s)")
     parser.add_argument("--no-calibrate", action="store_true", help="take the profile's figures as they are shipped")
     arguments = parser.parse_args()
     predictor = tvm_narcost.load(arguments.profile)
@@ -100,7 +101,7 @@ def main() -> None:
     mape = errors(rows)
     print(mape)
     result = {"calibration": predictor.calibration, "mape": mape, "networks": [asdict(row) for row in rows]}
-    write_result("light", "bench.light", arguments.profile, result)
+    write_result(arguments.name, "bench.light", arguments.profile, result)
 
 
 if __name__ == "__main__":

@@ -54,9 +54,10 @@ def test_a_ranker_is_trained_from_folders_and_from_the_packed_file(
     assert ranker_folder(PROFILE) == own_ranker_folder(PROFILE)  # your own goes before the shipped one
     _, again = read_ranker(ranker_folder(PROFILE))
     assert again.dataset == facts.dataset and again.metrics == facts.metrics
-    more = ["--beside", f"epyc-zen4.tvm={packed}", "--epochs", "1", "--out", str(out)]
+    more = ["--beside", f"epyc-zen4.tvm={packed}", "--deals", "1", "--epochs", "1", "--out", str(out)]
     assert main(["train", "--schedules", str(records), "--profile", PROFILE, *more]) == 0
     assert "trained on 16 candidates of 4 workloads and 16 of epyc-zen4.tvm, into" in capsys.readouterr().out
+    assert read_ranker(out)[1].metrics["seeds"] == 1
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_ranker_is_trained_from_folders_and_from_the_packed_file(
         (["train", "--schedules", "nowhere", "--profile", PROFILE], "neither a file nor a folder"),
         (["train", "--schedules", "x", "--members", "2"], "--members"),
         (["train", "--schedules", "x", "--beside", "y"], "'y': expected PROFILE=RECORDS"),
-        (["train", "--beside", "epyc-zen4.tvm=y"], "--beside: is of tuning records, expected --schedules"),
+        (["train", "--beside", "epyc-zen4.tvm=y"], "--beside and --deals are of tuning records, expected"),
         (["train", "--schedules", "x", "--dataset", "y"], "--dataset"),
         (["database", "export", "x", "--format", "schedules"], "--work-dir"),
         (["database", "export", "x", "--work-dir", "y", "--profile", PROFILE], "--format schedules"),

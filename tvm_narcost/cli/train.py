@@ -26,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --schedules: records of another device to learn from too; may be repeated",
     )  # fmt: skip
     parser.add_argument(
+        "--deals", type=positive, metavar="N",
+        help="with --schedules: how often workloads are dealt out anew to be held out and judged (default: 3)",
+    )  # fmt: skip
+    parser.add_argument(
         "--members", type=positive, default=1, metavar="N", help="networks in the ensemble (default: %(default)s)"
     )
     parser.add_argument(
@@ -46,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
         from tvm_narcost.cli.train_schedules import run_train_schedules
 
         return run_train_schedules(args)
-    if args.beside:
-        raise TrainingError("--beside: is of tuning records, expected --schedules RECORDS with it")
+    if args.beside or args.deals is not None:
+        raise TrainingError("--beside and --deals are of tuning records, expected --schedules RECORDS with them")
     import dataclasses
 
     from hardware_profiles import load_profile

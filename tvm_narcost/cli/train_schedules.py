@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_train_schedules"]
 
+_DEALS = 3
+
 
 def run_train_schedules(args: argparse.Namespace) -> int:
     """Replay the records, train, and write the ranker."""
@@ -33,7 +35,8 @@ def run_train_schedules(args: argparse.Namespace) -> int:
         named.append("--members")
     if named:
         raise TrainingError(
-            f"--schedules: got {', '.join(named)} beside it, expected --profile, --beside, --out and --epochs alone"
+            f"--schedules: got {', '.join(named)} beside it, expected --profile, --beside, --deals, --out and --epochs "
+            "alone"
         )
     profile = load_profile(args.profile)
     folder = args.out or own_ranker_folder(profile.id)
@@ -54,6 +57,7 @@ def run_train_schedules(args: argparse.Namespace) -> int:
         measured,
         profile.id,
         beside=beside,
+        seeds=range(args.deals or _DEALS),
         settings=settings,
         command=shlex.join(["narcost", *sys.argv[1:]]),
         progress=lambda step: print(f"narcost: {step}", file=sys.stderr),

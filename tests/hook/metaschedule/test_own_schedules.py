@@ -51,6 +51,16 @@ def test_the_faster_one_counts_kernel_by_kernel(module: tvm.IRModule, tuned: Pat
         assert not tvm_ffi.structural_equal(both[name].body, other[name].body), name
 
 
+def test_records_of_before_get_their_own_schedules_beside_them(
+    module: tvm.IRModule, tuned: Path, tmp_path: Path
+) -> None:
+    for path in tuned.glob("database_*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    report = tune(module, HERE, tmp_path, trials=8, cost_model=new_cost_model("random", HERE, 0), settings=QUICK)
+    assert (report.found, report.measured) == (8, 0)
+    assert set(read_own_times(tmp_path)) == {kernel_key(function) for function in kernels(module).values()}
+
+
 def test_what_is_on_disk_is_not_measured_again(module: tvm.IRModule, tuned: Path) -> None:
     before = read_own_times(tuned)
     with measuring(HERE, tuned / "libraries", QUICK.limits) as measured:

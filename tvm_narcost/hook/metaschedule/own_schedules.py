@@ -25,7 +25,7 @@ from tvm_narcost.hook.schedules import schedule
 from tvm_narcost.hook.target import target_of
 from tvm_narcost.models.artifact import write_whole
 
-__all__ = ["TunedSchedules", "kernel_key", "measure_own_schedules", "open_schedules", "read_own_times"]
+__all__ = ["TunedSchedules", "are_measured", "kernel_key", "measure_own_schedules", "open_schedules", "read_own_times"]
 
 _FILE = "own_schedules.json"
 _VERSION = 1
@@ -99,6 +99,12 @@ def read_own_times(folder: Path) -> dict[str, float]:
             "the file, and they are measured again"
         ) from error
     return times
+
+
+def are_measured(module: tvm.IRModule, folder: Path) -> bool:
+    """Whether the folder has what narcost's own schedule of each kernel of a fused module takes."""
+    times = read_own_times(folder)
+    return all(kernel_key(function) in times for _, function in _kernels(module))
 
 
 def measure_own_schedules(

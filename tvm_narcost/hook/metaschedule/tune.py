@@ -25,7 +25,12 @@ from tvm_narcost.hook.metaschedule.cost_model import NarFormerCostModel
 from tvm_narcost.hook.metaschedule.interrupts import until_interrupted
 from tvm_narcost.hook.metaschedule.intrinsics import import_intrinsics
 from tvm_narcost.hook.metaschedule.measuring import MeasureSettings, MeasureTimes, measuring
-from tvm_narcost.hook.metaschedule.own_schedules import kernel_key, measure_own_schedules, read_own_times
+from tvm_narcost.hook.metaschedule.own_schedules import (
+    are_measured,
+    kernel_key,
+    measure_own_schedules,
+    read_own_times,
+)
 from tvm_narcost.hook.metaschedule.tuning_database import mean_s, open_tuning_database, records_of_module
 from tvm_narcost.hook.prepare import prepare
 from tvm_narcost.hook.stderr import silent_stderr
@@ -199,7 +204,7 @@ def tune(
     times, ended = MeasureTimes(), "done"
     if trials == 0:
         _choose(tasks, known, database, target, cost_model, settings, progress)
-    elif found < trials:
+    elif found < trials or not are_measured(module, folder):
         _remind(cost_model, tasks, known, target)
         try:
             with (
@@ -209,7 +214,9 @@ def tune(
                 measure_own_schedules(module, profile, folder, measured)
                 measured.times.forget()
                 times = measured.times
-                _run(module, target, folder, trials - found, len(tasks), database, cost_model, settings, measured, tell)
+                if found < trials:
+                    left = trials - found
+                    _run(module, target, folder, left, len(tasks), database, cost_model, settings, measured, tell)
             ended = "interrupted" if interrupt.came else "done"
         finally:
             shutil.rmtree(folder / _LIBRARIES, ignore_errors=True)
