@@ -34,30 +34,48 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _accuracy() -> str:
+def _mape(figures: Mapping[str, float] | None) -> str:
+    """Mean and, of several seeds, the spread."""
+    if figures is None:
+        return "-"
+    spread = f" ± {figures['mape_std']:.1f}" if figures["seeds"] > 1 else ""
+    return f"{figures['mape_mean']:.1f}{spread}"
+
+
+def _accuracy(name: str) -> str:
     """MAPE by family held out, mean and spread over seeds."""
-    summary = _read("accuracy")["summary"]
+    summary = _read(name)["summary"]
     predictors = sorted(summary, key=lambda name: summary[name]["average"]["mape_mean"])
     families = sorted({family for predictor in summary.values() for family in predictor["families"]})
-
-    def cell(figures: Mapping[str, float] | None) -> str:
-        if figures is None:
-            return "-"
-        spread = f" ± {figures['mape_std']:.1f}" if figures["seeds"] > 1 else ""
-        return f"{figures['mape_mean']:.1f}{spread}"
-
     rows = [
-        [family, *(cell(summary[predictor]["families"].get(family)) for predictor in predictors)] for family in families
+        [family, *(_mape(summary[predictor]["families"].get(family)) for predictor in predictors)]
+        for family in families
     ]
-    average = ["**average**", *(f"**{cell(summary[predictor]['average'])}**" for predictor in predictors)]
+    average = ["**average**", *(f"**{_mape(summary[predictor]['average'])}**" for predictor in predictors)]
     within = ["within 10 %", *(f"{summary[predictor]['acc_10']:.0f} %" for predictor in predictors)]
     ranked = ["Kendall's tau", *(f"{summary[predictor]['kendall_tau']:.3f}" for predictor in predictors)]
     return _markdown(["family held out", *predictors], [*rows, average, within, ranked])
 
 
-def _light() -> str:
+def _ablations() -> str:
+    """One row a variant, the best first."""
+    summary = _read("ablations")["summary"]
+    rows = [
+        [
+            name,
+            _mape(found["average"]),
+            f"{found['acc_10']:.0f} %",
+            f"{found['kendall_tau']:.3f}",
+            f"{found['worst']} {found['families'][found['worst']]['mape_mean']:.1f}",
+        ]
+        for name, found in sorted(summary.items(), key=lambda item: item[1]["average"]["mape_mean"])
+    ]
+    return _markdown(["variant", "MAPE", "within 10 %", "Kendall's tau", "worst family"], rows)
+
+
+def _light(name: str) -> str:
     """The nine real networks: predicted and measured."""
-    document = _read("light")
+    document = _read(name)
     rows = [
         [
             row["network"],
@@ -343,13 +361,17 @@ def _tuning(name: str, table: Callable[[Mapping[str, Any]], tuple[list[str], lis
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
-    "accuracy": _accuracy,
+    "ablations": _ablations,
+    "accuracy": partial(_accuracy, "accuracy"),
+    "accuracy_others": partial(_accuracy, "accuracy_others"),
     "active": _active,
     "adapt": _adapt,
     "breakdown": _breakdown,
     "certainty": _certainty,
     "flops_counter": _flops_counter,
-    "light": _light,
+    "light": partial(_light, "light"),
+    "light_zen4": partial(_light, "light_zen4"),
+    "light_zen4_scaled": partial(_light, "light_zen4_scaled"),
     "noise_floor": _noise_floor,
     "one_trunk": _one_trunk,
     "planners": _planners,
@@ -362,7 +384,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "schedule_scoring": partial(_tuning, "schedule_scoring", scoring_table),
     "tokens": _tokens,
     "tuned_network": partial(_tuning, "tuned_network", tuned_network_table),
+    "tuned_network_zen4": partial(_tuning, "tuned_network_zen4", tuned_network_table),
     "tuning": partial(_tuning, "tuning", models_table),
+    "tuning_zen4": partial(_tuning, "tuning_zen4", models_table),
     "uncertainty": _uncertainty,
 }
 

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", type=Path, metavar="DIR", help="narcost's, in place of the profile's own")
     parser.add_argument("--scratch", type=Path, default=Path("build/tuned_network"))
+    parser.add_argument("--name", default="tuned_network", help="of the result (default: %(default)s)")
     arguments = parser.parse_args()
     profile = load_profile(arguments.profile)
     tuned = {model: _tune(model, arguments, arguments.scratch / model) for model in _MODELS}
@@ -50,7 +51,7 @@ def main() -> None:
     result = {"network": _NETWORK, "trials": arguments.trials, "seed": arguments.seed, "latency_ms": latency_ms,
               "tuning": tuned}  # fmt: skip
     print(json.dumps(result, indent=1))
-    write_result("tuned_network", "bench.tuned_network", arguments.profile, result)
+    write_result(arguments.name, "bench.tuned_network", arguments.profile, result)
 
 
 def _tune(model: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
