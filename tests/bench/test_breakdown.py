@@ -82,9 +82,14 @@ def test_seeds_are_averaged_and_families_pooled() -> None:
     assert summary["network"]["narformer"]["error"] == pytest.approx((0.25 + 0.5) / 2, abs=0.01)
 
 
-def test_a_training_keeps_the_errors_of_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_keeps_the_errors_of_its_kernels_family_by_family(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.accuracy.examples", examples(("plain", "bottleneck", "separable"), 6))
-    found = _one("kernel_sum", "separable", 0, "epyc-zen5.onnxruntime")
+    found, other = _one("kernel_sum", ("separable", "bottleneck"), 0, "epyc-zen5.onnxruntime", None)
+    assert (found["family"], other["family"]) == ("separable", "bottleneck")
     assert set(found["kernels"]) == {"Conv", "Conv, 1x1", "Conv, depthwise", "Relu"}
-    assert sum(sums["share"] for sums in found["kernels"].values()) == pytest.approx(len(found["measured_ms"])) == 6
-    assert _one("flops", "separable", 0, "epyc-zen5.onnxruntime")["kernels"] == {}
+    assert "Conv, depthwise" not in other["kernels"]
+    for row_ in (found, other):
+        share = sum(sums["share"] for sums in row_["kernels"].values())
+        assert share == pytest.approx(len(row_["measured_ms"])) == 6
+    (without,) = _one("flops", ("separable",), 0, "epyc-zen5.onnxruntime", None)
+    assert without["kernels"] == {}
