@@ -13,6 +13,7 @@ finished is a row of the scratch file; a stopped command goes on from there.
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -79,8 +80,17 @@ def schedules_to_time(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:
-    """What the result file keeps of a row: all but the schedules themselves."""
-    return {name: value for name, value in row.items() if name != "traces"}
+    """What the result file keeps of a row: all but the schedules themselves; a time that is infinite is null there."""
+    kept: dict[str, Any] = _finite({name: value for name, value in row.items() if name != "traces"})
+    return kept
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_finite(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

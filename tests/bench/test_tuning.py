@@ -17,6 +17,7 @@ def row(model: str, kernel: str, seed: int, latencies_us: list[float], zero: tup
         "kernel": kernel,
         "seed": seed,
         "trials": len(latencies_us),
+        "latencies_us": latencies_us,
         "best_us": {
             str(point): best_after(latencies_us, point) for point in (8, 32, 128) if point <= len(latencies_us)
         },
@@ -86,3 +87,5 @@ def test_a_longer_run_asks_for_its_schedules_to_be_timed() -> None:
     assert schedules_to_time([short, again]) == {}
     assert "xgb 0 128" in schedules_to_time([short, again, long])["a"]
     assert "traces" not in shown(long)
+    failed = shown(row("xgb", "a", 0, [9.0, math.inf], (1.0, 1.0)))
+    assert (failed["latencies_us"], failed["best_us"]) == ([9.0, None], {})
