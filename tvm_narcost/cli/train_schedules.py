@@ -45,7 +45,7 @@ def run_train_schedules(args: argparse.Namespace) -> int:
     others = {name: (load_profile(name), place) for name, place in args.beside}
     with tqdm(unit="candidate", file=sys.stderr, dynamic_ncols=True) as bar:
 
-        def replay(profile: HardwareProfile, place: Path) -> MeasuredSchedules:
+        def replay(profile: "HardwareProfile", place: Path) -> "MeasuredSchedules":
             return replay_records(read_records(place), profile, progress=lambda name, records: bar.update(records))
 
         measured = replay(profile, args.schedules)
