@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from hardware_profiles import load_profile
 from tvm_narcost.database.dataset import read_dataset
+from tvm_narcost.measure.worker import end_with_parent
 from tvm_narcost.training.evaluate import measured_ms
 from tvm_narcost.training.examples import Example, encode_records
 from tvm_narcost.training.metrics import Metrics, compute_metrics
@@ -30,6 +31,7 @@ def training_pool(jobs: int, dataset: Path, profile: str, most_a_family: int | N
 def _open(dataset: Path, profile: str, most_a_family: int | None) -> None:
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
     counts: dict[str, int] = {}
     for example in encode_records(read_dataset(dataset), load_profile(profile)):

@@ -32,6 +32,7 @@ from tvm_narcost.hook.metaschedule.tuning_database import commit
 from tvm_narcost.hook.metaschedule.workloads import Workload
 from tvm_narcost.hook.target import target_of
 from tvm_narcost.measure.pinning import allowed_cores
+from tvm_narcost.measure.worker import end_with_parent
 
 __all__ = ["FIXED_SEED", "RunSettings", "measure_again", "measure_fixed", "run_pool", "tune_kernel"]
 
@@ -75,6 +76,7 @@ def run_pool(jobs: int, settings: RunSettings) -> ProcessPoolExecutor:
 def _open(cores: Any, settings: RunSettings) -> None:
     import torch
 
+    end_with_parent()
     os.sched_setaffinity(0, {cores.get(timeout=60)})
     torch.set_num_threads(1)
     profile = load_profile(settings.profile)

@@ -31,7 +31,7 @@ from tvm_narcost.errors import NarcostError, RuntimeMissingError
 from tvm_narcost.measure.shapes import bind_shapes
 from tvm_narcost.measure.sources import FileSource, Source, source_from_document
 
-__all__ = ["Engine", "EngineMaker", "receive", "runtime_engine", "send", "work"]
+__all__ = ["Engine", "EngineMaker", "end_with_parent", "receive", "runtime_engine", "send", "work"]
 
 
 class Engine(Protocol):
@@ -115,7 +115,7 @@ def work(connection: Connection, profile: HardwareProfile, make_engine: EngineMa
     """
     tempfile.tempdir = scratch
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         engine = make_engine(profile)
     except RuntimeMissingError as error:
@@ -149,6 +149,11 @@ def _serve(connection: Connection, engine: Engine, request: dict[str, Any]) -> N
     except Exception as error:  # a defect met by one network of thousands: note it and go on with the others
         answer = {"kind": "failed", "reason": f"unexpected {type(error).__name__}: {error}"}
     send(connection, answer)
+
+
+def end_with_parent() -> None:
+    """From now on this process ends with the one that started it, also where that is killed."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
