@@ -59,6 +59,7 @@ class _Here:
     profile: HardwareProfile
     workloads: Mapping[str, Workload]
     measured: Measuring
+    folder: tempfile.TemporaryDirectory[str]  # goes with the process
 
 
 _here: list[_Here] = []
@@ -80,10 +81,10 @@ def _open(cores: Any, settings: RunSettings) -> None:
     os.sched_setaffinity(0, {cores.get(timeout=60)})
     torch.set_num_threads(1)
     profile = load_profile(settings.profile)
-    folder = Path(tempfile.mkdtemp(prefix="narcost-tuning-"))
+    folder = tempfile.TemporaryDirectory(prefix="narcost-tuning-")
     # Left open: the process that measures ends when this one hangs up.
-    measured = measuring(profile, folder, MeasureSettings(real_time=settings.real_time)).__enter__()
-    _here.append(_Here(settings, profile, held_out_workloads(profile), measured))
+    measured = measuring(profile, Path(folder.name), MeasureSettings(real_time=settings.real_time)).__enter__()
+    _here.append(_Here(settings, profile, held_out_workloads(profile), measured, folder))
 
 
 def measure_fixed(kernel: str) -> dict[str, Any]:

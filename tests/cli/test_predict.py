@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tvm_narcost
-from hardware_profiles import HardwareProfile, load_profile
+from hardware_profiles import HardwareProfile, ProfileError, load_profile
 from hardware_profiles.probe import DeviceDescription
 from relay_frontend.errors import UnsupportedOperatorError
 from tvm_narcost.api import KernelPrediction, NetworkPrediction
@@ -19,6 +19,7 @@ from tvm_narcost.cli import predict
 from tvm_narcost.cli.main import main
 from tvm_narcost.cli.options import DEFAULT_PROFILE, parse_shape
 from tvm_narcost.errors import NarcostError
+from tvm_narcost.measure.device import device_differences, profiles_of_this_device
 
 KERNELS = tuple(
     KernelPrediction(
@@ -143,6 +144,15 @@ def test_calibration_on_another_device_says_so_and_names_the_profiles_of_this_on
     predictor.profile = load_profile("epyc-zen4.onnxruntime")
     assert main(["predict", "a.onnx", "--calibrate"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_system_that_does_not_tell_what_it_is_has_no_profile_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def untold() -> DeviceDescription:
+        raise ProfileError("device facts: this system does not tell")
+
+    monkeypatch.setattr("tvm_narcost.measure.device.describe_device", untold)
+    assert device_differences(PROFILE) == ()
+    assert profiles_of_this_device(PROFILE) == ()
 
 
 def test_shapes_reach_the_reader(predictor: FakePredictor, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,14 +58,20 @@ def test_roofline_is_a_lower_bound() -> None:
     assert all(bound < measured for bound, measured in zip(result.predicted_ms, result.measured_ms, strict=True))
 
 
-def test_kernel_sum_and_flops_are_fitted_without_the_test_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted: list[str] = []
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Families of the networks that kernel-sum is fitted to."""
+    families: list[str] = []
 
     def note(measured: Sequence[Example], seed: int) -> object:
-        fitted.extend(example.family for example in measured)
+        families.extend(example.family for example in measured)
         return fit_kernel_sum_to(measured, seed)
 
     monkeypatch.setattr(evaluate, "fit_kernel_sum_to", note)
+    return families
+
+
+def test_kernel_sum_and_flops_are_fitted_without_the_test_family(fitted: list[str]) -> None:
     leave_one_family_out(examples(["plain", "narrow", "mixed"], 3), "kernel_sum", "narrow", 0, PROFILE)
     assert set(fitted) == {"plain", "mixed"}
 
@@ -82,14 +88,7 @@ def test_too_few_networks_of_other_families(monkeypatch: pytest.MonkeyPatch) -> 
         leave_one_family_out(measured, "flops", "mixed", 0, PROFILE)
 
 
-def test_families_held_out_together_take_no_part_and_are_judged_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted: list[str] = []
-
-    def note(measured: Sequence[Example], seed: int) -> object:
-        fitted.extend(example.family for example in measured)
-        return fit_kernel_sum_to(measured, seed)
-
-    monkeypatch.setattr(evaluate, "fit_kernel_sum_to", note)
+def test_families_held_out_together_take_no_part_and_are_judged_apart(fitted: list[str]) -> None:
     measured = examples(["plain", "narrow", "mixed"], 3)
     results = judge_families_held_out(measured, "kernel_sum", ("narrow", "plain"), 0, PROFILE)
     assert set(fitted) == {"mixed"}

@@ -76,8 +76,7 @@ def _note_another_device(profile: "HardwareProfile") -> None:
 
     found = device_differences(profile)
     if found:
-        runtime = profile.runtime.name, profile.runtime.threads
-        own = [one.id for one in profiles_of_this_device() if (one.runtime.name, one.runtime.threads) == runtime]
+        own = [one.id for one in profiles_of_this_device(profile)]
         better = f"--profile {' or '.join(own)}" if own else "`narcost profiles probe`, `profile` and `adapt` make one"
         print(
             f"narcost: note: this machine is another device than that of {profile.id} ({'; '.join(found)}): one factor "

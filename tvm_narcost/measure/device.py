@@ -1,7 +1,7 @@
 """Whether this machine is the device that a profile is of: what is measured elsewhere is not that profile's latency."""
 
 from hardware_profiles import HardwareProfile, ProfileError, list_profiles, load_profile
-from hardware_profiles.probe import describe_device, differences
+from hardware_profiles.probe import DeviceDescription, describe_device, differences
 from tvm_narcost.errors import MeasurementError
 
 __all__ = ["device_differences", "profiles_of_this_device", "require_device"]
@@ -12,10 +12,8 @@ def device_differences(profile: HardwareProfile) -> tuple[str, ...]:
 
     A system that does not tell what it is cannot be compared, and is taken for the profile's.
     """
-    try:
-        return differences(profile.device, describe_device())
-    except ProfileError:  # not Linux: its profile was written by hand
-        return ()
+    here = _describe()
+    return () if here is None else differences(profile.device, here)
 
 
 def require_device(profile: HardwareProfile) -> None:
@@ -32,6 +30,27 @@ def require_device(profile: HardwareProfile) -> None:
         )
 
 
-def profiles_of_this_device() -> tuple[HardwareProfile, ...]:
-    """Those at hand, shipped or the user's own, that this machine may be the device of, by id."""
-    return tuple(profile for profile in map(load_profile, list_profiles()) if not device_differences(profile))
+def profiles_of_this_device(like: HardwareProfile) -> tuple[HardwareProfile, ...]:
+    """Those at hand, shipped or the user's own, that this machine may be the device of, by id.
+
+    Args:
+        like: its runtime, with as many threads, is what they are to be of.
+
+    Returns:
+        None of them where the system does not tell what it is.
+    """
+    here, wanted = _describe(), (like.runtime.name, like.runtime.threads)
+    if here is None:
+        return ()
+    return tuple(
+        profile
+        for profile in map(load_profile, list_profiles())
+        if (profile.runtime.name, profile.runtime.threads) == wanted and not differences(profile.device, here)
+    )
+
+
+def _describe() -> DeviceDescription | None:
+    try:
+        return describe_device()
+    except ProfileError:  # not Linux: its profile was written by hand
+        return None

@@ -7,7 +7,7 @@ and a tuned record goes before it only where it took less time.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tvm_narcost.errors import DatabaseError
 from tvm_narcost.hook.metaschedule.measuring import Measuring, measure_modules
 from tvm_narcost.hook.metaschedule.tuning_database import mean_s, open_tuning_database
 from tvm_narcost.hook.schedules import schedule
+from tvm_narcost.hook.schedules.apply import normalized
 from tvm_narcost.hook.target import target_of
 from tvm_narcost.models.artifact import write_whole
 
@@ -72,7 +73,7 @@ def open_schedules(folder: str | Path) -> TunedSchedules:
 
 def kernel_key(function: tirx.PrimFunc) -> str:
     """What a kernel is known by: the structural hash of the module that MetaSchedule makes of it."""
-    return str(shash2hex(_normalized(function)))
+    return str(shash2hex(normalized(function.without_attr("global_symbol"))))
 
 
 def read_own_times(folder: Path) -> dict[str, float]:
@@ -103,8 +104,7 @@ def read_own_times(folder: Path) -> dict[str, float]:
 
 def are_measured(module: tvm.IRModule, folder: Path) -> bool:
     """Whether the folder has what narcost's own schedule of each kernel of a fused module takes."""
-    times = read_own_times(folder)
-    return all(kernel_key(function) in times for _, function in _kernels(module))
+    return not _missing(module, read_own_times(folder))
 
 
 def measure_own_schedules(
@@ -122,28 +122,27 @@ def measure_own_schedules(
         Seconds by kernel, infinite where it could not be measured.
     """
     times = read_own_times(folder)
+    missing = _missing(module, times)
+    if not missing:
+        return times
     scheduled, target = schedule(module, profile), target_of(profile)
-    for name, function in _kernels(module):
-        key = kernel_key(function)
-        if key not in times:
-            own = scheduled[name].with_attr("global_symbol", "main")
-            arguments = ms.arg_info.ArgInfo.from_prim_func(own)
-            (result,) = measure_modules(measured, target, [(tvm.IRModule({"main": own}), arguments)])
-            seconds = [float(one) for one in result.run_secs or ()]
-            times[key] = sum(seconds) / len(seconds) if seconds else math.inf
-            _write(folder, times)
+    for key, name in missing.items():
+        own = scheduled[name].with_attr("global_symbol", "main")
+        arguments = ms.arg_info.ArgInfo.from_prim_func(own)
+        (result,) = measure_modules(measured, target, [(tvm.IRModule({"main": own}), arguments)])
+        seconds = [float(one) for one in result.run_secs or ()]
+        times[key] = sum(seconds) / len(seconds) if seconds else math.inf
+        _write(folder, times)
     return times
 
 
-def _kernels(module: tvm.IRModule) -> Iterator[tuple[str, tirx.PrimFunc]]:
+def _missing(module: tvm.IRModule, times: Mapping[str, float]) -> dict[str, str]:
+    """Key -> name of each kernel that has no time; of equal kernels the first."""
+    missing: dict[str, str] = {}
     for variable, function in module.functions_items():
-        if isinstance(function, tirx.PrimFunc):
-            yield variable.name_hint, function
-
-
-def _normalized(function: tirx.PrimFunc) -> tvm.IRModule:
-    normalize = tvm.get_global_func("tvm.s_tir.meta_schedule.normalize_mod")
-    return normalize(function.without_attr("global_symbol"))
+        if isinstance(function, tirx.PrimFunc) and (key := kernel_key(function)) not in times:
+            missing.setdefault(key, variable.name_hint)
+    return missing
 
 
 def _write(folder: Path, times: Mapping[str, float]) -> None:

@@ -18,7 +18,7 @@ from tvm_narcost.hook.schedules.reduction import RowReduction
 from tvm_narcost.hook.schedules.weights import constant_operands, pack_constants
 from tvm_narcost.hook.target import target_of
 
-__all__ = ["cpu_rules", "schedule"]
+__all__ = ["cpu_rules", "normalized", "schedule"]
 
 _LOG = logging.getLogger(__name__)
 _SCHEDULED = "tirx.is_scheduled"
@@ -28,6 +28,12 @@ def cpu_rules(profile: HardwareProfile) -> tuple[ScheduleRule, ...]:
     """The rules for a profile's device, in the order in which they are to be tried."""
     machine = Machine.of(profile)
     return Convolution(machine), RowReduction(machine), Injective(machine)
+
+
+def normalized(function: tirx.PrimFunc) -> tvm.IRModule:
+    """The module that MetaSchedule's databases know a kernel by; ``function`` has no ``global_symbol``."""
+    normalize = tvm.get_global_func("tvm.s_tir.meta_schedule.normalize_mod")  # registered where databases are
+    return normalize(function)
 
 
 def schedule(module: tvm.IRModule, profile: HardwareProfile, *, database: Any = None) -> tvm.IRModule:
@@ -90,8 +96,7 @@ class _Scheduler:
     def _tuned(self, function: tirx.PrimFunc, name: str) -> tirx.PrimFunc | None:
         if self.database is None:
             return None
-        normalize = tvm.get_global_func("tvm.s_tir.meta_schedule.normalize_mod")  # registered where databases are
-        return _function(self.database.query_schedule(normalize(function), self.target, name))
+        return _function(self.database.query_schedule(normalized(function), self.target, name))
 
     def _by_rule(self, function: tirx.PrimFunc, name: str) -> tirx.PrimFunc | None:
         for rule in self.rules:
