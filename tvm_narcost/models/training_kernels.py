@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tvm_narcost.models.distinct import distinct_rows
@@ -80,7 +81,7 @@ class _Space:
         self._transform = whitening(columns)
         self.points = self.whiten(columns)
         squares = np.einsum("ij,ij->i", self.points, self.points)
-        self._product = np.concatenate([-2 * self.points, squares[:, None]], axis=1).T.copy()
+        self._product = torch.from_numpy(np.concatenate([-2 * self.points, squares[:, None]], axis=1).T.copy())
 
     def whiten(self, columns: NDArray[np.floating]) -> NDArray[np.float32]:
         """[kernels, len(COLUMNS)] in the new coordinates."""
@@ -94,8 +95,10 @@ class _Space:
             whitened: kernels in the new coordinates.
             kept: bool [kernels, points], which points count for which kernel; all of them by default.
         """
-        # A product is all that is [kernels, points]: |x - p|^2 but for the |x|^2 that is the same for all points.
-        square = np.concatenate([whitened, np.ones((len(whitened), 1), np.float32)], axis=1) @ self._product
+        # A product is all that is [kernels, points]: |x - p|^2 but for the |x|^2 that is the same for all points. It is
+        # torch's, as the models' are: numpy's goes to threads of its own, which wait long where other cores are busy.
+        extended = torch.from_numpy(np.concatenate([whitened, np.ones((len(whitened), 1), np.float32)], axis=1))
+        square = (extended @ self._product).numpy()
         if kept is not None:
             square = np.where(kept, square, np.inf)
         least = square.min(axis=1) + np.einsum("ij,ij->i", whitened, whitened)
