@@ -5,8 +5,8 @@ its own for each pass. ``judge`` trains each predictor on the other networks of 
 plans that were measured. Networks that are judged took no part in training: whole families, and micro-graphs of their
 own seeds, among them the two of apache/tvm issues 20342 and 20401 as CPU cases.
 
-Plans are chosen among for the network as the profile writes it. ``variants`` of the result judges another choice: among
-the plans that TVM makes of the network in other layouts and with other rewrites.
+Plans are chosen among for the network as the profile writes it. ``variants`` of the result judges another choice, among
+the plans that TVM makes of the network in other layouts and with other rewrites, and ``all`` the choice among both.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bench.facts import write_result
 from bench.fusion_cases import write_issue_models
-from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, PROFILE, Choose, Order, by_all, fastest
+from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, PROFILE, Choose, Order, Rules, by_all, fastest
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.database import LatencyRecord, NetworkRecord, open_database
 from tvm_narcost.database.dataset import read_dataset
@@ -32,7 +32,7 @@ from tvm_narcost.measure.worker_handle import PlansWanted, WorkerFailedError, Wo
 from tvm_narcost.training.examples import Example, encode_records, measured_latency_us
 from tvm_narcost.zoo import MICRO_FAMILIES
 
-__all__ = ["HELD_OUT_FAMILIES", "Judged", "held_out_sources", "judge_network", "main", "summarise"]
+__all__ = ["HELD_OUT_FAMILIES", "Judged", "held_out_sources", "judge_network", "main", "measured_once", "summarise"]
 
 HELD_OUT_FAMILIES: dict[str, tuple[int, ...]] = {
     "shufflenet": (204, 208), "vit": (204, 208), "bert": (203, 204), "squeezenet": (202, 207), "convnext": (202, 209),
@@ -160,17 +160,21 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
         dataclasses.replace(example, latency_us=median(passes))
         for example, passes in zip(encode_records(held_out, profile), latencies, strict=True)
     ]
-    choices = {"plans": _choices(test, _is_of_profile), "variants": _choices(test, _is_made_by_tvm)}
+    choices = {
+        "plans": _choices(test, _is_of_profile),
+        "variants": _choices(test, _is_made_by_tvm),
+        "all": _choices(test, lambda planner: True),
+    }
     print(f"{len(train)} plans to train on, {len(test)} of {len(choices['plans'])} networks to judge", flush=True)
     by_seed: dict[str, dict[str, list[dict[str, float]]]] = {among: {} for among in choices}
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in predictors:
-        predict, rules = PREDICTORS[name]
+        predict, found = PREDICTORS[name]
         for seed in seeds:
             predicted = predict(train, test, seed)
-            for label, (order, rule) in rules.items():
+            for label, rules in found.items():
                 for among, places in choices.items():
-                    judged = [_judge_places(own, test, predicted, rule, order) for own in places.values()]
+                    judged = [_judge_places(own, test, predicted, rules) for own in places.values()]
                     by_seed[among].setdefault(label, []).append(summarise(judged))
                     if among == "plans":
                         rows.setdefault(label, [dataclasses.asdict(row) for row in judged])
@@ -181,24 +185,33 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
         "held_out": {"plans": len(test), "networks": len(choices["plans"]), "families": list(HELD_OUT_FAMILIES),
                      "micro_seeds": list(HELD_OUT_MICRO_SEEDS)},
         "noise_floor": {**noise_floor(latencies), "kendall_tau": _tau_of_passes(choices["plans"], latencies)},
+        "measured_once": measured_once(list(_both_passes(choices["plans"], latencies))),
         "figures": {label: _over_seeds(found) for label, found in by_seed["plans"].items()},
-        "variants": {"networks": len(choices["variants"]),
-                     "figures": {label: _over_seeds(found) for label, found in by_seed["variants"].items()}},
+        **{among: {"networks": len(choices[among]),
+                   "figures": {label: _over_seeds(found) for label, found in by_seed[among].items()}}
+           for among in ("variants", "all")},
         "networks": rows,
     }  # fmt: skip
 
 
 def _choices(test: Sequence[Example], is_candidate: Callable[[str], bool]) -> dict[str, list[int]]:
-    """Network -> places of the plans to choose among, the default first; where there is no choice it is left out."""
+    """Network -> places of the plans to choose among, the default first and other ways to write the network last.
+
+    Where there is no choice it is left out.
+    """
     places: dict[str, list[int]] = {}
     for place, example in enumerate(test):
         if is_candidate(example.plan.planner):
             places.setdefault(example.name, []).append(place)
     for name, own in list(places.items()):
-        own.sort(key=lambda place: test[place].plan.planner != DEFAULT_PLANNER)
+        own.sort(key=lambda place: _rank_of(test[place].plan.planner))
         if len(own) < 2 or test[own[0]].plan.planner != DEFAULT_PLANNER:
             del places[name]
     return places
+
+
+def _rank_of(planner: str) -> int:
+    return 0 if planner == DEFAULT_PLANNER else 1 if _is_of_profile(planner) else 2
 
 
 def _is_of_profile(planner: str) -> bool:
@@ -221,11 +234,12 @@ def _passes(record: LatencyRecord) -> list[float]:
     return [measured_latency_us(measurement) for measurement in (*record.earlier, record.measurement)]
 
 
-def _judge_places(
-    own: list[int], test: Sequence[Example], predicted: NDArray[np.float64], rule: Choose, order: Order
-) -> Judged:
+def _judge_places(own: list[int], test: Sequence[Example], predicted: NDArray[np.float64], rules: Rules) -> Judged:
     first, measured_us = test[own[0]], [test[place].latency_us for place in own]
-    return judge_network(first.name, first.family, predicted[:, own], measured_us, rule, order)
+    plans = sum(_is_of_profile(test[place].plan.planner) for place in own)
+    return judge_network(
+        first.name, first.family, predicted[:, own], measured_us, rules.in_two_steps(plans), rules.order
+    )
 
 
 def summarise(judged: Sequence[Judged]) -> dict[str, float]:
@@ -268,17 +282,41 @@ def noise_floor(latencies: Sequence[Sequence[float]]) -> dict[str, float]:
     }
 
 
+def _both_passes(
+    places: dict[str, list[int]], latencies: Sequence[Sequence[float]]
+) -> Iterator[tuple[list[float], list[float]]]:
+    """Each network's plans in the last two passes, the default first; without plans that were measured once."""
+    for own in places.values():
+        passes = [latencies[place][-2:] for place in own if len(latencies[place]) > 1]
+        if len(passes) > 1 and len(latencies[own[0]]) > 1:
+            earlier, later = zip(*passes, strict=True)
+            yield list(earlier), list(later)
+
+
 def _tau_of_passes(places: dict[str, list[int]], latencies: Sequence[Sequence[float]]) -> float:
     """Kendall's tau of a network's plans as the last two passes order them, mean over networks; 0 without two."""
     from scipy.stats import kendalltau
 
-    taus = []
-    for own in places.values():
-        passes = [latencies[place] for place in own if len(latencies[place]) > 1]
-        if len(passes) > 2:
-            earlier, later = zip(*(found[-2:] for found in passes), strict=True)
-            taus.append(float(kendalltau(earlier, later).statistic))
-    return mean(taus) if taus else 0.0
+    pairs = [pair for pair in _both_passes(places, latencies) if len(pair[0]) > 2]
+    return mean(float(kendalltau(*pair).statistic) for pair in pairs) if pairs else 0.0
+
+
+def measured_once(passes: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, float]:
+    """What measuring every plan once would choose, as the other pass judges it: no predictor can expect more.
+
+    Args:
+        passes: microseconds of each network's plans in two passes, the default first.
+    """
+    judged = [
+        judge_network("", "", np.array([choosing]), judging)
+        for earlier, later in passes
+        for choosing, judging in ((earlier, later), (later, earlier))
+    ]
+    if not judged:
+        return {}
+    figures = summarise(judged)
+    names = ("kendall_tau", "mean_regret", "speedup", "best_speedup", "smallest_speedup")
+    return {"networks": len(passes), **{name: figures[name] for name in names}}
 
 
 def _differences(latencies: Sequence[Sequence[float]]) -> Iterator[float]:

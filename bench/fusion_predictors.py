@@ -1,6 +1,7 @@
 """Who ranks fusion plans in bench/fusion.py, fitted to the same measurements, and by what rule each chooses."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ from tvm_narcost.training.loop import settings_for
 from tvm_narcost.training.plan_costs import fit_plan_costs
 
 __all__ = [
-    "DEFAULT_PLANNER", "PREDICTORS", "PROFILE", "Choose", "Order", "Predict", "by_all", "by_the_first", "fastest",
-    "relatively_faster", "surely_faster",
+    "DEFAULT_PLANNER", "PREDICTORS", "PROFILE", "Choose", "Order", "Predict", "Rules", "by_all", "by_the_first",
+    "fastest", "surely_faster",
 ]  # fmt: skip
 
 DEFAULT_PLANNER = "tvm"
@@ -31,6 +32,25 @@ Choose = Callable[[NDArray[np.float64]], int]
 
 Order = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Microseconds of each plan by [members, plans]."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How plans are put in order, and how one is chosen: of one way to write a network, and among the ways."""
+
+    order: Order
+    among_plans: Choose
+    among_variants: Choose
+
+    def in_two_steps(self, plans: int) -> Choose:
+        """A plan among the first so many, which are of one way; then that or one of the other ways."""
+
+        def choose_by(predicted_us: NDArray[np.float64]) -> int:
+            first = self.among_plans(predicted_us[:, :plans])
+            places: list[int] = [first, *range(plans, predicted_us.shape[1])]
+            return places[self.among_variants(predicted_us[:, places])]
+
+        return choose_by
 
 
 _asked: dict[tuple[int, int, int], NDArray[np.float64]] = {}  # two predictors ask the same ensemble
@@ -53,13 +73,16 @@ def _ask_ensemble(train: Sequence[Example], test: Sequence[Example], seed: int) 
 def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """As ``narcost rank`` does: the ensemble for the default plan, PlanCosts for how others differ from it.
 
-    Two members: by what fusing gains, and by what work costs alone.
+    Five members: what the ensemble says with what fusing gains, the same with what work costs alone; and for other ways
+    to write a network what NAR-Former, trees and kernel-sum say by themselves, each with what fusing gains.
     """
     profile = load_profile(PROFILE)
-    predicted: NDArray[np.float64] = np.exp(np.log(_narformer(train, test, seed)).mean(axis=0))
+    asked = _narformer(train, test, seed)
+    mean_us = np.exp(np.log(asked).mean(axis=0))
+    members_us = np.stack([mean_us, mean_us, *asked, *_kernel_sum(train, test, seed)])
     costs = fit_plan_costs(train, profile, seed=seed)
     times: dict[int, PlanTimes] = {}
-    compared_us = np.zeros((2, len(test)))
+    compared_us = np.zeros((2, len(test)))  # by what fusing gains, and by costs alone
     for place, example in enumerate(test):
         graph = example.plan.graph
         if id(graph) not in times:
@@ -71,11 +94,12 @@ def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> ND
         for place, example in enumerate(test)
         if example.plan.planner == DEFAULT_PLANNER
     }
-    found: NDArray[np.float64] = np.stack([predicted, predicted])
+    found: NDArray[np.float64] = members_us.copy()
     for place, example in enumerate(test):
         reference = references.get((example.name, example.plan.graph.structural_hash()))
         if reference is not None:
-            found[:, place] = predicted[reference] * compared_us[:, place] / compared_us[:, reference]
+            gains, costs = compared_us[:, place] / compared_us[:, reference]
+            found[:, place] = members_us[:, reference] * np.array([gains, costs, gains, gains, gains])
     return found
 
 
@@ -125,19 +149,43 @@ def fastest(predicted_us: NDArray[np.float64]) -> int:
 
 def relatively_faster(predicted_us: NDArray[np.float64]) -> int:
     """As ``narcost rank`` chooses by what fusing gains and by costs alone."""
-    return choose(predicted_us, 0, RELATIVE_RULE)
+    return choose(predicted_us[:2], 0, RELATIVE_RULE)
+
+
+def fastest_relatively(predicted_us: NDArray[np.float64]) -> int:
+    """The fastest by those two."""
+    return fastest(predicted_us[:2])
 
 
 def surely_faster(predicted_us: NDArray[np.float64]) -> int:
-    """As it chooses by the members of an ensemble, where it has nothing else."""
+    """As it chooses by members that were each asked about every plan, where it has nothing else."""
     return choose(predicted_us, 0, ChoiceRule())
 
 
-PREDICTORS: dict[str, tuple[Predict, Mapping[str, tuple[Order, Choose]]]] = {
-    "narcost": (_narcost, {"narcost": (by_the_first, relatively_faster), "narcost_fastest": (by_the_first, fastest)}),
-    "narformer": (_narformer, {"narformer": (by_all, surely_faster), "narformer_fastest": (by_all, fastest)}),
-    "kernel_sum": (_kernel_sum, {"kernel_sum": (by_all, fastest)}),
-    "flops_bytes": (_flops_bytes, {"flops_bytes": (by_all, fastest)}),
-    "tvm_default": (_tvm_default, {"tvm_default": (by_all, fastest)}),
-}
+def surely_faster_variant(predicted_us: NDArray[np.float64]) -> int:
+    """As it chooses among ways to write a network: by NAR-Former, trees and kernel-sum."""
+    return surely_faster(predicted_us[2:])
+
+
+def fastest_variant(predicted_us: NDArray[np.float64]) -> int:
+    """The fastest by those three."""
+    return fastest(predicted_us[2:])
+
+
+_FASTEST = Rules(by_all, fastest, fastest)
+
+
+PREDICTORS: dict[str, tuple[Predict, Mapping[str, Rules]]] = {
+    "narcost": (_narcost, {
+        "narcost": Rules(by_the_first, relatively_faster, surely_faster_variant),
+        "narcost_fastest": Rules(by_the_first, fastest_relatively, fastest_variant),
+    }),
+    "narformer": (_narformer, {
+        "narformer": Rules(by_all, surely_faster, surely_faster),
+        "narformer_fastest": _FASTEST,
+    }),
+    "kernel_sum": (_kernel_sum, {"kernel_sum": _FASTEST}),
+    "flops_bytes": (_flops_bytes, {"flops_bytes": _FASTEST}),
+    "tvm_default": (_tvm_default, {"tvm_default": _FASTEST}),
+}  # fmt: skip
 """What is fitted, and by what rules plans are put in order and one is chosen by it."""

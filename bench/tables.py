@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.facts import RESULTS
+from bench.fusion_tables import choices_table
 from bench.tuning_tables import models_table, scoring_table, tuned_network_table
 
 __all__ = ["TABLES", "fill"]
@@ -135,54 +136,6 @@ def _reading() -> str:
     return (
         f"{table}\nlight_resnet50, file to tokens: {resnet['beyond_parsing']:.1f} ms beyond the "
         f"{resnet['parse']:.2f} ms in which protobuf parses it.\n"
-    )
-
-
-def _fusion() -> str:
-    """Who chooses among measured fusion plans, and what it gains over TVM's default with the same schedules."""
-    document = _read("fusion")
-
-    def cell(figures: Mapping[str, Mapping[str, float]], name: str, form: str) -> str:
-        found = figures[name]
-        spread = f" ± {form.format(found['deviation'])}" if found["deviation"] else ""
-        return f"{form.format(found['mean'])}{spread}"
-
-    rows = [
-        [
-            label,
-            cell(figures, "kendall_tau", "{:.2f}"),
-            cell(figures, "mean_regret", "{:.3f}"),
-            cell(figures, "speedup", "{:.3f}"),
-            cell(figures, "smallest_speedup", "{:.2f}"),
-            "" if label == "tvm_default" else cell(figures, "default_mape_of_families", "{:.0f}"),
-        ]
-        for label, figures in document["figures"].items()
-    ]
-    best = document["figures"]["tvm_default"]["best_speedup"]["mean"]
-    floor, held_out = document["noise_floor"], document["held_out"]
-    return (
-        _markdown(
-            ["chosen by", "Kendall's tau", "mean regret", "speed-up", "smallest speed-up", "error of default, %"], rows
-        )
-        + f"\n{held_out['plans']} plans of {held_out['networks']} networks. The best measured plan is {best:.3f} times "
-        "as fast as TVM's default in the geometric mean. The same plan measured again differs by "
-        f"{floor['median']:.1%} in the median, {floor['p90']:.1%} at the 90th percentile; two passes order "
-        f"the plans of a network with a tau of {floor['kendall_tau']:.2f}.\n" + _variants(document["variants"])
-    )
-
-
-def _variants(found: Mapping[str, Any]) -> str:
-    """What is gained by another layout or rewrite, where TVM makes the plan."""
-    figures = found["figures"]
-    best = figures["tvm_default"]["best_speedup"]["mean"]
-    gains = ", ".join(
-        f"{label} {own['speedup']['mean']:.3f} (regret {own['mean_regret']['mean']:.3f})"
-        for label, own in figures.items()
-        if label != "tvm_default"
-    )
-    return (
-        f"\nAmong TVM's plans of a network in other layouts and with other rewrites ({found['networks']} networks), "
-        f"speed-up over the profile's own way: {gains}; the best measured {best:.3f}.\n"
     )
 
 
@@ -354,8 +307,8 @@ def _one_trunk() -> str:
     return _markdown(["profile", *variants], rows)
 
 
-def _tuning(name: str, table: Callable[[Mapping[str, Any]], tuple[list[str], list[list[str]], str]]) -> str:
-    """Of a benchmark of MetaSchedule's cost models."""
+def _with_line(name: str, table: Callable[[Mapping[str, Any]], tuple[list[str], list[list[str]], str]]) -> str:
+    """A table with lines below it, of a module of its own."""
     header, rows, below = table(_read(name))
     return _markdown(header, rows) + (f"\n{below}\n" if below else "")
 
@@ -376,17 +329,17 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "one_trunk": _one_trunk,
     "planners": _planners,
     "planners_openvino": partial(_planners, "planners_openvino"),
-    "fusion": _fusion,
+    "fusion": partial(_with_line, "fusion", choices_table),
     "rank_speed": _rank_speed,
     "schedules": _schedules,
     "reading": _reading,
     "speed": _speed,
-    "schedule_scoring": partial(_tuning, "schedule_scoring", scoring_table),
+    "schedule_scoring": partial(_with_line, "schedule_scoring", scoring_table),
     "tokens": _tokens,
-    "tuned_network": partial(_tuning, "tuned_network", tuned_network_table),
-    "tuned_network_zen4": partial(_tuning, "tuned_network_zen4", tuned_network_table),
-    "tuning": partial(_tuning, "tuning", models_table),
-    "tuning_zen4": partial(_tuning, "tuning_zen4", models_table),
+    "tuned_network": partial(_with_line, "tuned_network", tuned_network_table),
+    "tuned_network_zen4": partial(_with_line, "tuned_network_zen4", tuned_network_table),
+    "tuning": partial(_with_line, "tuning", models_table),
+    "tuning_zen4": partial(_with_line, "tuning_zen4", models_table),
     "uncertainty": _uncertainty,
 }
 

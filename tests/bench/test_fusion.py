@@ -12,11 +12,12 @@ from bench.fusion import (
     Judged,
     held_out_sources,
     judge_network,
+    measured_once,
     noise_floor,
     summarise,
 )
 from bench.fusion_cases import exp_chain, max_pool_add
-from bench.fusion_predictors import PREDICTORS, Choose, fastest, surely_faster
+from bench.fusion_predictors import PREDICTORS, Choose, Rules, by_all, fastest, surely_faster
 from tests.training.analytic import examples
 from tvm_narcost.zoo import FAMILIES, MICRO_FAMILIES
 
@@ -50,6 +51,15 @@ def test_what_one_member_doubts_is_not_chosen() -> None:
     assert judge_network("n", "vit", members[:, :3], MEASURED[:3], surely_faster).speedup == 1.0
 
 
+def test_of_the_chosen_plan_and_other_ways_to_write_the_network_one_is_chosen() -> None:
+    rules = Rules(by_all, fastest, surely_faster)
+    predicted = np.array([[100.0, 90.0, 95.0, 80.0], [100.0, 90.0, 95.0, 89.5]])  # two plans, then two other ways
+    choose = rules.in_two_steps(2)
+    assert choose(predicted) == 1  # the last is faster, and not surely
+    assert choose(predicted[:, :2]) == 1
+    assert choose(np.array([[100.0, 90.0, 95.0, 80.0]])) == 3
+
+
 def test_figures_over_networks() -> None:
     rows = [
         judged("vit", [100.0, 80.0, 120.0, 90.0], MEASURED),
@@ -69,6 +79,15 @@ def test_noise_is_how_far_passes_differ() -> None:
     assert floor["pairs"] == 3
     assert floor["median"] == pytest.approx(0.1)
     assert noise_floor([[1.0]]) == {}
+
+
+def test_what_measuring_once_would_choose() -> None:
+    found = measured_once([([100.0, 80.0, 90.0], [100.0, 90.0, 80.0])])
+    assert found["networks"] == 1
+    assert found["mean_regret"] == pytest.approx(90 / 80 - 1)  # either pass chooses what is second in the other
+    assert found["speedup"] == pytest.approx(100 / 90)
+    assert found["best_speedup"] == pytest.approx(100 / 80)
+    assert measured_once([]) == {}
 
 
 def test_what_is_held_out(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from relay_frontend.plan import FusionPlan
 from tests.fusion.networks import PATTERN_OF, network
 from tvm_narcost.fusion.choice import ChoiceRule
 from tvm_narcost.fusion.explain import explain
-from tvm_narcost.fusion.ranking import Baselines, RankedPlan, rank
+from tvm_narcost.fusion.ranking import Baselines, RankedPlan, choose_variant, rank
 from tvm_narcost.fusion.search import SearchSettings
 from tvm_narcost.models.constant import ConstantModel
 from tvm_narcost.models.plan_costs import PlanCosts
@@ -173,6 +173,48 @@ def test_plans_are_compared_by_what_their_work_costs_and_the_model_says_what_the
     for plan in ranked:
         assert plan.predicted_ms == pytest.approx(50 * plan.kernels / default.kernels)
         assert sum(plan.kernels_ms) == pytest.approx(plan.predicted_ms)
+
+
+class Says:
+    """What a network takes by its name, whatever the plan."""
+
+    def __init__(self, **latency_ms: float) -> None:
+        self.latency_ms = latency_ms
+
+    def predict(
+        self, graphs: Sequence[OpGraph], plans: Sequence[FusionPlan], profile: HardwareProfile
+    ) -> list[Prediction]:
+        return [Prediction.of_point(self.latency_ms[graph.name], "tvm") for graph in graphs]
+
+
+def variant(name: str, gain: float, kernel_sum_ms: float | None) -> tuple[RankedPlan, ...]:
+    """TVM's plan of the network so written, and a chosen one that is so many times as fast."""
+    graph = dataclasses.replace(CHAIN, name=name)
+    default = FusionPlan(graph, ((0, 1), (2, 3), (4,)), "tvm")
+    other = FusionPlan(graph, ((0, 1), (2, 3, 4)), "search")
+    return (
+        RankedPlan(other, 10.0 / gain, (), None, None, default=False, chosen=True),
+        RankedPlan(default, 10.0, (), kernel_sum_ms, None, default=True, chosen=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("own_gain", "other_ms", "kernel_sum_ms", "chosen"),
+    [
+        (1.0, 8.0, 16.0, 1),
+        (1.0, 8.0, 21.0, 0),  # kernel-sum does not agree
+        (1.0, 8.0, None, 1),  # nor is it asked
+        (1.0, 9.9, 19.8, 0),  # too little
+        (1.5, 8.0, 16.0, 0),  # another plan gains more
+    ],
+)
+def test_a_variant_is_chosen_that_is_surely_faster_under_its_chosen_plan(
+    own_gain: float, other_ms: float, kernel_sum_ms: float | None, chosen: int
+) -> None:
+    variants = [variant("own", own_gain, 20.0), variant("other", 1.0, kernel_sum_ms)]
+    model = Says(own=10.0, other=other_ms)
+    assert choose_variant(variants, model, PROFILE) == chosen
+    assert choose_variant(variants[:1], model, PROFILE) == 0
 
 
 def test_a_network_without_operators_takes_what_the_model_says() -> None:

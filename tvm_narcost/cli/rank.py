@@ -94,7 +94,7 @@ def _rank(args: argparse.Namespace, profile: "HardwareProfile") -> list[_Variant
         RuntimeMissingError: its runtime is not installed.
         MeasurementError: it is a runtime that makes its own plans, or cannot read the network.
     """
-    from tvm_narcost.fusion.ranking import choose_among, rank_by_artifact
+    from tvm_narcost.fusion.ranking import choose_variant, rank_by_artifact
     from tvm_narcost.fusion.search import SearchSettings
     from tvm_narcost.models.plan_models import open_plan_models
 
@@ -103,8 +103,7 @@ def _rank(args: argparse.Namespace, profile: "HardwareProfile") -> list[_Variant
     networks = [network, *network.neighbours()] if args.variants else [network]
     settings = SearchSettings(candidates=args.candidates, seed=args.seed)
     ranked = [rank_by_artifact(written.space, models, profile, settings) for written in networks]
-    best = [next(plan.plan for plan in plans if plan.chosen) for plans in ranked]
-    chosen = choose_among(best, models.narformer, profile)
+    chosen = choose_variant(ranked, models.narformer, profile)
     return [_Variant(*found, place == chosen) for place, found in enumerate(zip(networks, ranked, strict=True))]
 
 

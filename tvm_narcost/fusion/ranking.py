@@ -28,7 +28,7 @@ from tvm_narcost.tokens.encoded import EncodedPlan, PlanEncoder, encode_plan
 if TYPE_CHECKING:
     from tvm_narcost.models.plan_models import PlanModels
 
-__all__ = ["Baselines", "MemberModel", "RankedPlan", "choose_among", "rank", "rank_by_artifact"]
+__all__ = ["Baselines", "MemberModel", "RankedPlan", "choose_variant", "rank", "rank_by_artifact"]
 
 _FINALISTS = 16  # plans on which the members are asked one by one
 _ASSEMBLED = 2  # plans whose changes are judged one by one
@@ -156,25 +156,42 @@ def rank_by_artifact(
     )
 
 
-def choose_among(
-    plans: Sequence[FusionPlan], model: LatencyModel, profile: HardwareProfile, *, rule: ChoiceRule | None = None
+def choose_variant(
+    variants: Sequence[Sequence[RankedPlan]],
+    model: LatencyModel,
+    profile: HardwareProfile,
+    *,
+    rule: ChoiceRule | None = None,
 ) -> int:
-    """The place of the plan that is surely faster than the first one, else of the first; see :func:`choose`.
+    """The place of the variant whose chosen plan is surely faster than the first one's, else of the first.
+
+    The model's members and kernel-sum each say what a variant takes under TVM's plan, and what the chosen plan gains
+    over that is as it was ranked by.
 
     Args:
-        plans: of one network; they may be over different graphs of it.
-        model: one of ``profile``'s.
+        variants: the plans of each way to write one network, as :func:`rank` gives them.
+        model: that ranked them; one of ``profile``'s.
         profile: where the network would run.
-        rule: when to choose another plan than the first.
+        rule: when to choose another variant than the first.
     """
-    if len(plans) == 1:
+    if len(variants) == 1:
         return 0  # nothing to ask the model about
+    defaults = [next(plan for plan in plans if plan.default) for plans in variants]
+    chosen = [next(plan for plan in plans if plan.chosen) for plans in variants]
+    defaults_ms = _by_member_ms(model, [plan.plan for plan in defaults], profile)
+    kernel_sums_ms = [plan.kernel_sum_ms for plan in defaults if plan.kernel_sum_ms is not None]
+    if len(kernel_sums_ms) == len(defaults):
+        defaults_ms = np.concatenate([defaults_ms, [kernel_sums_ms]])
+    kept = np.array([own.predicted_ms / plan.predicted_ms for own, plan in zip(chosen, defaults, strict=True)])
+    return choose(defaults_ms * kept, 0, rule or ChoiceRule())
+
+
+def _by_member_ms(model: LatencyModel, plans: Sequence[FusionPlan], profile: HardwareProfile) -> NDArray[np.float64]:
+    """What each member of a model says of plans over any graphs, [members, plans]; of others what the model says."""
     if isinstance(model, MemberModel):
-        members_ms = model.member_latency_ms([encode_plan(plan, profile) for plan in plans])
-    else:
-        predictions = model.predict([plan.graph for plan in plans], plans, profile)
-        members_ms = np.array([[prediction.latency_ms for prediction in predictions]])
-    return choose(members_ms, 0, rule or ChoiceRule())
+        return model.member_latency_ms([encode_plan(plan, profile) for plan in plans])
+    predictions = model.predict([plan.graph for plan in plans], plans, profile)
+    return np.array([[prediction.latency_ms for prediction in predictions]])
 
 
 class _Chooser:

@@ -10,7 +10,7 @@ from tvm import relax
 from hardware_profiles import HardwareProfile, load_profile
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.errors import ArtifactError, CompileError
-from tvm_narcost.fusion.ranking import RankedPlan, choose_among, rank_by_artifact
+from tvm_narcost.fusion.ranking import RankedPlan, choose_variant, rank_by_artifact
 from tvm_narcost.hook.default_groups import tvm_plan
 from tvm_narcost.hook.lower import lower
 from tvm_narcost.hook.prepare import PreparedModule, prepare
@@ -188,7 +188,7 @@ def _rank(
         RankedVariant(rank_by_artifact(prepared.space, models, profile), False, prepared)
         for prepared in prepare_variants(module, profile, variants)
     ]
-    place = choose_among([ranked.best.plan for ranked in found], models.narformer, profile)
+    place = choose_variant([ranked.plans for ranked in found], models.narformer, profile)
     found[place] = replace(found[place], chosen=True)
     return tuple(found)
 
