@@ -208,7 +208,7 @@ def _breakdown() -> str:
 
     def pooled(name: str, chosen: list[dict[str, Any]]) -> list[str]:
         share = sum(found["share"] for found in chosen)
-        cells = [name, f"{sum(found['kernels'] for found in chosen):,}", f"{share:.1f} %"]
+        cells = [name, f"{sum(found['kernels'] for found in chosen):,.0f}", f"{share:.1f} %"]
         for predictor in predictors:
             error, bias = (
                 sum(found["share"] * found[predictor][figure] for found in chosen) / share
