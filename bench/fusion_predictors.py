@@ -25,7 +25,7 @@ DEFAULT_PLANNER = "tvm"
 PROFILE = "epyc-zen5.tvm"
 
 Predict = Callable[[Sequence[Example], Sequence[Example], int], NDArray[np.float64]]
-"""Fits to the first, predicts microseconds of the second, with a seed; [members, plans], of one member mostly."""
+"""Fits to the first, predicts microseconds of the second, with a seed; [members, plans]."""
 
 Choose = Callable[[NDArray[np.float64]], int]
 """The plan that is chosen by [members, plans]; the first is TVM's default."""
@@ -98,8 +98,8 @@ def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> ND
     for place, example in enumerate(test):
         reference = references.get((example.name, example.plan.graph.structural_hash()))
         if reference is not None:
-            gains, costs = compared_us[:, place] / compared_us[:, reference]
-            found[:, place] = members_us[:, reference] * np.array([gains, costs, gains, gains, gains])
+            by_gains, by_costs = compared_us[:, place] / compared_us[:, reference]
+            found[:, place] = members_us[:, reference] * np.array([by_gains, by_costs, by_gains, by_gains, by_gains])
     return found
 
 
