@@ -37,7 +37,8 @@ _BATCH_SEEDS = 2
 def main() -> None:
     """Time light_resnet50 through every step, and the command line from a cold start."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="epyc-zen5.onnxruntime")
+    parser.add_argument("--profile", default="epyc-zen5.onnxruntime", help="whose models predict")
+    parser.add_argument("--name", default="speed")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     path = light_model("resnet50")
@@ -66,7 +67,7 @@ def main() -> None:
         "batch": _batch(model, predictor.profile),
     }
     print(f"large network: {result['large']}\nbatch: {result['batch']}")
-    write_result("speed", "bench.speed", arguments.profile, result)
+    write_result(arguments.name, "bench.speed", arguments.profile, result)
 
 
 def _large_network(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, object]:

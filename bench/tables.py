@@ -96,9 +96,9 @@ def _light(name: str) -> str:
     return _markdown(header, [*rows, last])
 
 
-def _speed() -> str:
+def _speed(name: str) -> str:
     """Milliseconds of each step."""
-    document = _read("speed")
+    document = _read(name)
     large, batch = document["large"], document["batch"]
     size = f"{large['operators']} operators, {large['kernels']} kernels"
     steps = document["steps"] | {f"{size}: {step}": figures for step, figures in large.items() if type(figures) is dict}
@@ -109,7 +109,7 @@ def _speed() -> str:
     batched = (
         f"In one batch of {batch['networks']} networks of {batch['mean_kernels']:.0f} kernels: networks a second, "
     )
-    return _markdown(["step", "median ms", "p90 ms"], rows) + f"\n\n{batched}{throughput}."
+    return _markdown(["step", "median ms", "p90 ms"], rows) + f"\n{batched}{throughput}.\n"
 
 
 def _tokens() -> str:
@@ -333,7 +333,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "rank_speed": _rank_speed,
     "schedules": _schedules,
     "reading": _reading,
-    "speed": _speed,
+    "speed": partial(_speed, "speed"),
+    "speed_zen4": partial(_speed, "speed_zen4"),
     "schedule_scoring": partial(_with_line, "schedule_scoring", scoring_table),
     "tokens": _tokens,
     "tuned_network": partial(_with_line, "tuned_network", tuned_network_table),
