@@ -184,7 +184,7 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
                        "families": sorted({e.family for e in train})},
         "held_out": {"plans": len(test), "networks": len(choices["plans"]), "families": list(HELD_OUT_FAMILIES),
                      "micro_seeds": list(HELD_OUT_MICRO_SEEDS)},
-        "noise_floor": {**noise_floor(latencies), "kendall_tau": _tau_of_passes(choices["plans"], latencies)},
+        "noise_floor": noise_floor(latencies),
         "measured_once": measured_once(list(_both_passes(choices["plans"], latencies))),
         "figures": {label: _over_seeds(found) for label, found in by_seed["plans"].items()},
         **{among: {"networks": len(choices[among]),
@@ -291,14 +291,6 @@ def _both_passes(
         if len(passes) > 1 and len(latencies[own[0]]) > 1:
             earlier, later = zip(*passes, strict=True)
             yield list(earlier), list(later)
-
-
-def _tau_of_passes(places: dict[str, list[int]], latencies: Sequence[Sequence[float]]) -> float:
-    """Kendall's tau of a network's plans as the last two passes order them, mean over networks; 0 without two."""
-    from scipy.stats import kendalltau
-
-    pairs = [pair for pair in _both_passes(places, latencies) if len(pair[0]) > 2]
-    return mean(float(kendalltau(*pair).statistic) for pair in pairs) if pairs else 0.0
 
 
 def measured_once(passes: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, float]:

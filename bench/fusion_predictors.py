@@ -53,21 +53,30 @@ class Rules:
         return choose_by
 
 
-_asked: dict[tuple[int, int, int], NDArray[np.float64]] = {}  # two predictors ask the same ensemble
+def _once(predict: Predict) -> Predict:
+    """The same, which another predictor asks as well: it is fitted once for each training set and seed."""
+    known: dict[tuple[int, int, int], NDArray[np.float64]] = {}
+
+    def remembered(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+        key = id(train), id(test), seed
+        if key not in known:
+            known[key] = predict(train, test, seed)
+        return known[key]
+
+    return remembered
 
 
+@_once
 def _narformer(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """The ensemble, asked about each plan."""
-    key = id(train), id(test), seed
-    if key not in _asked:
-        _asked[key] = _ask_ensemble(train, test, seed)
-    return _asked[key]
-
-
-def _ask_ensemble(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
     ensemble = train_ensemble(train, settings_for(train), (seed,))
     logs = ensemble.member_logs([example.tokens for example in test])
     return np.stack([np.exp(own) @ example.yardstick_us for example, own in zip(test, logs, strict=True)], axis=1)
+
+
+@_once
+def _kernel_sum(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    return np.array([[times_us.sum() for times_us in kernel_sum_us(fit_kernel_sum_to(train, seed), test)]])
 
 
 def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
@@ -101,10 +110,6 @@ def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> ND
             by_gains, by_costs = compared_us[:, place] / compared_us[:, reference]
             found[:, place] = members_us[:, reference] * np.array([by_gains, by_costs, by_gains, by_gains, by_gains])
     return found
-
-
-def _kernel_sum(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
-    return np.array([[times_us.sum() for times_us in kernel_sum_us(fit_kernel_sum_to(train, seed), test)]])
 
 
 def _flops_bytes(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def _noise(document: Mapping[str, Any]) -> str:
         f"{held_out['plans']} plans of {held_out['networks']} networks. The best measured plan is {best:.3f} times as "
         f"fast as TVM's default in the geometric mean. The same plan measured again differs by {floor['median']:.1%} "
         f"in the median, {floor['p90']:.1%} at the 90th percentile; two passes order the plans of a network with a tau "
-        f"of {floor['kendall_tau']:.2f}. Whoever chooses by measuring every plan once has a regret of "
+        f"of {once['kendall_tau']:.2f}. Whoever chooses by measuring every plan once has a regret of "
         f"{once['mean_regret']:.3f} in the other pass, and a speed-up of {once['speedup']:.3f} where the best has "
         f"{once['best_speedup']:.3f} ({once['networks']} networks)."
     )

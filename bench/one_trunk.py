@@ -12,9 +12,7 @@ Results are appended to a scratch file, so that a stopped run goes on where it w
 import argparse
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -24,15 +22,22 @@ from numpy.typing import NDArray
 
 from bench.adapt import LEFT_OUT, split_networks, target
 from bench.facts import write_result
-from bench.trainings import append_row, deviation, family_metrics, read_rows, run_all
+from bench.trainings import (
+    append_row,
+    deviation,
+    family_metrics,
+    one_thread_pool,
+    read_examples,
+    read_rows,
+    run_all,
+)
 from hardware_profiles import HardwareProfile, load_profile
-from tvm_narcost.database.dataset import read_dataset
 from tvm_narcost.models.kernel_ensemble import TREE_COLUMNS, KernelEnsemble
 from tvm_narcost.models.kernel_sum import fit_trees
 from tvm_narcost.tokens import default
 from tvm_narcost.training.ensemble import ensemble_us, kernel_weight, train_ensemble
 from tvm_narcost.training.evaluate import network_ms
-from tvm_narcost.training.examples import Example, encode_records
+from tvm_narcost.training.examples import Example
 from tvm_narcost.training.fit import dataset_digest
 from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
 
@@ -60,8 +65,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path("build/one_trunk.jsonl"))
     parser.add_argument("--name", default="one_trunk")
     arguments = parser.parse_args()
-    pool = ProcessPoolExecutor(arguments.jobs, get_context("spawn"), _open, (arguments.target, arguments.most))
-    with pool:
+    with one_thread_pool(arguments.jobs, _open, arguments.target, arguments.most) as pool:
         digests = pool.submit(_digests).result()
         setup = {"digests": digests, "epochs": arguments.epochs}
         rows = [row for row in read_rows(arguments.scratch) if row["setup"] == setup]
@@ -84,20 +88,8 @@ def main() -> None:
 
 
 def _open(targets: Sequence[tuple[str, Path]], most: int | None) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     for profile, dataset in targets:
-        measured = encode_records(read_dataset(dataset), load_profile(profile))
-        profiles[profile] = list(_at_most(measured, most))
-
-
-def _at_most(measured: Iterable[Example], most: int | None) -> Iterator[Example]:
-    counts: dict[str, int] = {}
-    for example in measured:
-        counts[example.family] = counts.get(example.family, 0) + 1
-        if most is None or counts[example.family] <= most:
-            yield example
+        profiles[profile] = list(read_examples(dataset, profile, most))
 
 
 def _digests() -> dict[str, str]:

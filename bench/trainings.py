@@ -15,7 +15,10 @@ from tvm_narcost.training.evaluate import measured_ms
 from tvm_narcost.training.examples import Example, encode_records
 from tvm_narcost.training.metrics import Metrics, compute_metrics
 
-__all__ = ["append_row", "deviation", "examples", "family_metrics", "read_rows", "run_all", "training_pool"]
+__all__ = [
+    "append_row", "deviation", "examples", "family_metrics", "one_thread_pool", "read_examples", "read_rows", "run_all",
+    "training_pool",
+]  # fmt: skip
 
 Result = TypeVar("Result")
 
@@ -23,21 +26,35 @@ examples: list[Example] = []
 """The measured networks, in a process of :func:`training_pool`."""
 
 
-def training_pool(jobs: int, dataset: Path, profile: str, most_a_family: int | None = None) -> ProcessPoolExecutor:
-    """Processes that have the dataset's networks in :data:`examples`, at most so many of a family."""
-    return ProcessPoolExecutor(jobs, get_context("spawn"), _open, (dataset, profile, most_a_family))
+def one_thread_pool(jobs: int, prepare: Callable[..., None], *arguments: Any) -> ProcessPoolExecutor:
+    """Processes of one thread each that call ``prepare`` first, and end with the one that started them."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (prepare, *arguments))
 
 
-def _open(dataset: Path, profile: str, most_a_family: int | None) -> None:
+def _begin(prepare: Callable[..., None], *arguments: Any) -> None:
     import torch
 
     end_with_parent()
     torch.set_num_threads(1)
+    prepare(*arguments)
+
+
+def training_pool(jobs: int, dataset: Path, profile: str, most_a_family: int | None = None) -> ProcessPoolExecutor:
+    """Processes that have the dataset's networks in :data:`examples`, at most so many of a family."""
+    return one_thread_pool(jobs, _open, dataset, profile, most_a_family)
+
+
+def _open(dataset: Path, profile: str, most_a_family: int | None) -> None:
+    examples.extend(read_examples(dataset, profile, most_a_family))
+
+
+def read_examples(dataset: Path, profile: str, most_a_family: int | None = None) -> Iterator[Example]:
+    """The dataset's networks, encoded; the first so many of each family."""
     counts: dict[str, int] = {}
     for example in encode_records(read_dataset(dataset), load_profile(profile)):
         counts[example.family] = counts.get(example.family, 0) + 1
         if most_a_family is None or counts[example.family] <= most_a_family:
-            examples.append(example)
+            yield example
 
 
 def run_all(

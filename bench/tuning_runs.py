@@ -20,6 +20,7 @@ from scipy.stats import kendalltau, spearmanr
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
+from bench.trainings import one_thread_pool
 from bench.tuning_figures import POINTS, best_after, pairwise_accuracy, place_after
 from bench.tuning_workloads import held_out_workloads
 from hardware_profiles import HardwareProfile, load_profile
@@ -32,7 +33,6 @@ from tvm_narcost.hook.metaschedule.tuning_database import commit
 from tvm_narcost.hook.metaschedule.workloads import Workload
 from tvm_narcost.hook.target import target_of
 from tvm_narcost.measure.pinning import allowed_cores
-from tvm_narcost.measure.worker import end_with_parent
 
 __all__ = ["FIXED_SEED", "RunSettings", "measure_again", "measure_fixed", "run_pool", "tune_kernel"]
 
@@ -67,19 +67,14 @@ _here: list[_Here] = []
 
 def run_pool(jobs: int, settings: RunSettings) -> ProcessPoolExecutor:
     """Processes for :func:`tune_kernel` and the others, each pinned to a core of its own."""
-    context = get_context("spawn")
-    cores = context.Queue()
+    cores = get_context("spawn").Queue()
     for core in allowed_cores()[-jobs:]:
         cores.put(core)
-    return ProcessPoolExecutor(jobs, context, _open, (cores, settings))
+    return one_thread_pool(jobs, _open, cores, settings)
 
 
 def _open(cores: Any, settings: RunSettings) -> None:
-    import torch
-
-    end_with_parent()
     os.sched_setaffinity(0, {cores.get(timeout=60)})
-    torch.set_num_threads(1)
     profile = load_profile(settings.profile)
     folder = tempfile.TemporaryDirectory(prefix="narcost-tuning-")
     # Left open: the process that measures ends when this one hangs up.
