@@ -50,7 +50,9 @@ def test_networks_of_one_call_are_compared_with_training_each_for_itself(narform
     together = estimate_networks(narformer.ensemble, known, networks)
     assert len({len(network.tokens) for network in networks}) > 1
     for network, estimate in zip(networks, together, strict=True):
-        np.testing.assert_allclose(estimate.distance, known.distance(network.operators, network.tokens), rtol=1e-4)
+        alone = known.distance(network.operators, network.tokens)
+        # A distance near none is what float32 leaves of a difference of squares; far is above 1.
+        np.testing.assert_allclose(estimate.distance, alone, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(

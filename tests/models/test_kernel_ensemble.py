@@ -1,14 +1,17 @@
 """KernelEnsemble: what each member says, and how they are weighed."""
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 
 from tests.models.untrained import untrained_narformer
 from tests.training.analytic import examples
 from tvm_narcost.models.kernel_ensemble import CORRECTION_COLUMNS, KernelEnsemble, correction_rows
 from tvm_narcost.models.kernel_sum import fit_trees
+from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
 from tvm_narcost.tokens import default
 from tvm_narcost.training.ensemble import ensemble_us, fit_context_trees
 
@@ -42,6 +45,28 @@ def test_trees_do_not_see_position_codes(ensemble: KernelEnsemble) -> None:
     moved = tokens.copy()
     moved[:, -default.TOPOLOGY_WIDTH :] += 0.5
     assert np.array_equal(ensemble.member_logs([tokens])[0][-1], ensemble.member_logs([moved])[0][-1])
+
+
+@pytest.mark.parametrize("topology", ["none", "concat"])
+@pytest.mark.parametrize("pooling", ["mean", "fusion", "none"])
+def test_equal_kernels_count_as_often_as_they_stand(
+    topology: Literal["none", "concat"], pooling: Literal["mean", "fusion", "none"]
+) -> None:
+    """What is computed once gives each kernel what the network gives it among all, next to longer networks too."""
+    known = [example.tokens for example in examples(("plain", "separable"), 3)]
+    repeated = np.concatenate([known[0], known[0][:4], known[1], known[0][2:3]])
+    torch.manual_seed(0)
+    config = NarFormerConfig(
+        output="kernels", token_width=default.WIDTH, model_width=16, heads=2, encoder_blocks=2,
+        topology_width=default.TOPOLOGY_WIDTH, topology=topology, pooling=pooling,
+    )  # fmt: skip
+    network = NarFormer(config).eval()
+    network.standardise(torch.from_numpy(np.concatenate(known)))
+    with torch.inference_mode():
+        alone = network(torch.from_numpy(repeated)[None], torch.ones((1, len(repeated)), dtype=torch.bool))[0].numpy()
+    found = KernelEnsemble((network,), None).member_logs([known[2], repeated, known[3]])[1][0]
+    assert np.allclose(found, alone, atol=1e-5)
+    assert np.ptp(alone) > 0.01
 
 
 def test_trees_learn_the_kernels_that_they_were_fitted_on() -> None:

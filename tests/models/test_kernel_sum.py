@@ -161,6 +161,30 @@ def test_trees_that_cannot_be_walked(field: str, value: object, told: str) -> No
         BoostedTrees.from_json({**stump(), field: value})
 
 
+def chain(levels: int) -> Document:
+    """One tree whose every right child splits again: the number of its levels that the row is not smaller than."""
+    inner, leaves = range(0, 2 * levels, 2), range(1, 2 * levels, 2)
+    left = [node for pair in zip(leaves, leaves, strict=True) for node in pair]
+    right = [node for pair in zip((place + 2 for place in inner), leaves, strict=True) for node in pair]
+    threshold = [float(value) for level in range(levels) for value in (level, level)]
+    return {
+        "columns": 1, "base": 0.0, "roots": [0], "column": [0] * (2 * levels + 1), "threshold": [*threshold, levels],
+        "left": [*left, 2 * levels], "right": [*right, 2 * levels],
+    }  # fmt: skip
+
+
+def test_a_tree_that_is_deep_on_one_side() -> None:
+    rows = np.array([[-1], [0], [0.5], [3], [100]], np.float32)
+    assert BoostedTrees.from_json(chain(12)).predict(rows).tolist() == [0, 1, 1, 4, 12]
+    with pytest.raises(ValueError, match="more than 12 levels"):
+        BoostedTrees.from_json(chain(13))
+
+
+def test_more_trees_than_memory_would_hold() -> None:
+    with pytest.raises(ValueError, match="5000 trees would have more than 16777216 leaves"):
+        BoostedTrees.from_json({**chain(12), "roots": [0] * 5000})
+
+
 def test_missing_and_unknown_fields_are_all_named() -> None:
     document = stump()
     del document["left"], document["base"]

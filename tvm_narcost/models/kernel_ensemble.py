@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tvm_narcost.models.distinct import distinct_rows
 from tvm_narcost.models.narformer import NarFormer
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens import default
@@ -83,20 +84,33 @@ class KernelEnsemble:
         return [logs + own for logs, own in zip(found, added, strict=True)]
 
     def _uncorrected(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+        """Networks repeat their blocks: of kernels that no member can tell apart, one is computed."""
+        columns = max(TREE_COLUMNS, *(network.config.seen_columns for network in self.networks))
+        distinct = [distinct_rows(values[:, :columns]) for values in tokens]
+        kept = [values[rows] for values, (rows, _) in zip(tokens, distinct, strict=True)]
+        counts = [np.bincount(place, minlength=len(rows)).astype(np.float32) for rows, place in distinct]
+        found = self._by_networks(kept, counts)
+        if self.trees is not None:
+            rows = self.trees.predict(np.concatenate(kept)[:, :TREE_COLUMNS])
+            parts = np.split(rows, np.cumsum([len(own) for own in kept])[:-1])
+            found = [np.concatenate([logs, part[None]]) for logs, part in zip(found, parts, strict=True)]
+        return [logs[:, place] for logs, (_, place) in zip(found, distinct, strict=True)]
+
+    def _by_networks(
+        self, tokens: Sequence[NDArray[np.float32]], counts: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float64]]:
+        """[networks, tokens] for each plan; ``counts``, [tokens] of each, says how many kernels a token stands for."""
         lengths = [len(values) for values in tokens]
         found = [np.zeros((len(self.networks), 0))] * len(tokens)
         for chosen in _batches(lengths):
-            batch = pad_tokens([tokens[index] for index in chosen])
-            values, mask = torch.from_numpy(batch.values), torch.from_numpy(batch.mask)
+            values = torch.from_numpy(pad_tokens([tokens[index] for index in chosen]).values)
+            weight = torch.from_numpy(pad_tokens([counts[index][:, None] for index in chosen]).values[..., 0])
             with torch.inference_mode():
-                padded = torch.stack([network(values, mask) for network in self.networks]).double().numpy()  # [N, B, T]
+                logs = torch.stack([network(values, weight) for network in self.networks])  # [N, B, T]
+            padded = logs.double().numpy()
             for row, index in enumerate(chosen):
                 found[index] = padded[:, row, : lengths[index]]
-        if self.trees is None:
-            return found
-        rows = self.trees.predict(np.concatenate(tokens)[:, :TREE_COLUMNS])
-        ends = np.cumsum(lengths)[:-1]
-        return [np.concatenate([logs, part[None]]) for logs, part in zip(found, np.split(rows, ends), strict=True)]
+        return found
 
     @property
     def members(self) -> int:

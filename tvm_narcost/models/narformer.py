@@ -61,6 +61,11 @@ class NarFormerConfig:
     topology: Literal["concat", "add", "none"] = "concat"
     pooling: Literal["fusion", "mean", "none"] = "fusion"
 
+    @property
+    def seen_columns(self) -> int:
+        """The first columns of a token; all others have no part in what comes out."""
+        return self.token_width - (self.topology_width if self.topology == "none" else 0)
+
     def __post_init__(self) -> None:
         if self.output not in ("kernels", "network"):
             raise ValueError(f"output {self.output!r}, expected 'kernels' or 'network'")
@@ -201,7 +206,8 @@ class NarFormer(nn.Module):
 
         Args:
             tokens: float32 [B, T, token_width], padded.
-            mask: bool [B, T], true where a token is.
+            mask: bool [B, T], true where a token is; or float32 [B, T], how many equal tokens each one stands for, 0
+                where none is. The values are those that each of the equal tokens would get.
             depth_code: float32 [B, token_width], the coded node count; with ``depth_token`` only.
             static: float32 [B, static_width]; with ``static_width`` only.
 
@@ -214,14 +220,14 @@ class NarFormer(nn.Module):
         if self.depth is not None and depth_code is not None:
             x = torch.cat([x, F.relu(self.depth(depth_code))[:, None]], dim=1)
             mask = F.pad(mask, (0, 1), value=True)
-        keep = None if bool(mask.all()) else mask
+        keep = _attended(mask)
         for block in self.blocks:
             x = block(x, keep)
         if self.config.output == "kernels":
-            whole = [] if self.config.pooling == "none" else [self._pool(x, keep)[:, None].expand_as(x)]
+            whole = [] if self.config.pooling == "none" else [self._pool(x, mask, keep)[:, None].expand_as(x)]
             out: Tensor = self.head(torch.cat([embedded, x, *whole], dim=-1))
             return out[..., 0]
-        vector = self._pool(x, keep)  # [B, D]
+        vector = self._pool(x, mask, keep)  # [B, D]
         if static is not None:
             vector = torch.cat([static, vector], dim=-1)
         out = self.head(vector)
@@ -237,16 +243,23 @@ class NarFormer(nn.Module):
             return rest
         return torch.cat([rest[..., :coded] + code, rest[..., coded:]], dim=-1)
 
-    def _pool(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[B, T, D] -> [B, D]."""
+    def _pool(self, x: Tensor, mask: Tensor, keep: Tensor | None) -> Tensor:
+        """[B, T, D] -> [B, D]; ``keep`` is ``mask`` as attention takes it."""
         if self.config.pooling == "mean":
-            weight = torch.ones_like(x[..., :1]) if mask is None else mask[..., None].to(x.dtype)
+            weight = mask[..., None].to(x.dtype)
             mean: Tensor = (x * weight).sum(dim=1) / weight.sum(dim=1)
             return mean
-        fused, fused_mask = x, mask
+        fused, fused_mask = x, keep
         for stage in self.stages:
-            fused, fused_mask = stage(fused, fused_mask, x, mask), None
+            fused, fused_mask = stage(fused, fused_mask, x, keep), None
         return fused[:, 0]
+
+
+def _attended(mask: Tensor) -> Tensor | None:
+    """What attention adds to its scores: a token that stands for n counts as n tokens of its score would."""
+    if bool((mask == 1).all()):
+        return None
+    return mask if mask.dtype == torch.bool else mask.log()
 
 
 def _tapering_head(width: int) -> nn.Sequential:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BoostedTrees", "trees_of_booster"]
 
-_ROWS = 1024  # that are evaluated together
+_ROWS = 256  # that are evaluated together: what is made of them stays in a core's cache
+_DEEPEST = 12  # levels; complete trees take twice the memory for each
+_MOST_PLACES = 2**24
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,31 @@ class BoostedTrees:
         return found
 
     @cached_property
-    def _indices(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """``column``, and both children side by side, as numpy indexes fastest."""
-        return self.column.astype(np.intp), np.stack([self.left, self.right], axis=1).astype(np.intp).ravel()
+    def _levels(self) -> list[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        """Column and threshold of each place of all trees, level by level, as if every tree were complete.
+
+        Place p of a level goes on to 2p or, where the value is not smaller, to 2p + 1 of the next; the places below a
+        leaf are that leaf again. The last level's thresholds are what the leaves add.
+        """
+        levels, place = [], self.roots
+        for _ in range(_depth(self.roots, self.left, self.right)):
+            levels.append((self.column[place].astype(np.intp), self.threshold[place]))
+            place = np.stack([self.left[place], self.right[place]], axis=1).ravel()
+        return [*levels, (self.column[place].astype(np.intp), self.threshold[place])]
 
     def _sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        column, children = self._indices
+        *levels, (_, leaves) = self._levels
         values = rows.ravel()
         start = np.arange(len(rows))[:, None] * rows.shape[1]  # of each row in values
-        node = np.broadcast_to(self.roots.astype(np.intp), (len(rows), len(self.roots)))
-        while True:
-            not_smaller = values.take(start + column.take(node)) >= self.threshold.take(node)
-            following = children.take(2 * node + not_smaller)
-            if np.array_equal(following, node):
-                sums: NDArray[np.float64] = self.base + self.threshold.take(node).sum(axis=1, dtype=np.float64)
-                return sums
-            node = following
+        place = np.broadcast_to(np.arange(len(self.roots)), (len(rows), len(self.roots)))
+        for column, threshold in levels:
+            position = column.take(place)
+            position += start
+            not_smaller = values.take(position) >= threshold.take(place)
+            place = 2 * place
+            place += not_smaller
+        sums: NDArray[np.float64] = self.base + leaves.take(place).sum(axis=1, dtype=np.float64)
+        return sums
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_json` is its inverse."""
@@ -109,6 +120,8 @@ class BoostedTrees:
         inner = (left > here) & (right > here) & (left < nodes) & (right < nodes)
         if not (leaf | inner).all():
             raise ValueError(f"node {int(np.argmin(leaf | inner))} is no leaf and its children do not lie behind it")
+        if len(roots) * 2 ** _depth(roots, left, right) > _MOST_PLACES:
+            raise ValueError(f"{len(roots)} trees would have more than {_MOST_PLACES} leaves if they were complete")
         return cls(columns, base, roots, column, threshold, left, right)
 
     @classmethod
@@ -127,6 +140,21 @@ class BoostedTrees:
                 f"{where}: {error}, expected what `narcost train` writes; copy or train it again"
             ) from error
         return trees
+
+
+def _depth(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
+    """Levels of the deepest tree, leaves not counted.
+
+    Raises:
+        ValueError: more than :data:`_DEEPEST`.
+    """
+    level = np.unique(roots)
+    for depth in range(_DEEPEST + 1):
+        level = level[left[level] != level]  # a leaf names itself
+        if not len(level):
+            return depth
+        level = np.unique(np.concatenate([left[level], right[level]]))
+    raise ValueError(f"a tree of more than {_DEEPEST} levels")
 
 
 def _integers(document: Mapping[str, Any], name: str) -> NDArray[np.int32]:
