@@ -21,17 +21,17 @@ __all__ = ["predict_narformer_v2", "predict_nn_former", "predict_nnlp"]
 
 def predict_nnlp(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
     """Latencies of the test part in milliseconds, by an NNLP trained on the rest."""
-    return _predict(lambda: Nnlp(NnlpConfig()), split, steps=5600, seed=seed)
+    return _predict(lambda: Nnlp(NnlpConfig()), split, steps=2800, seed=seed)
 
 
 def predict_narformer_v2(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
     """Latencies of the test part in milliseconds, by a NAR-Former V2 trained on the rest."""
-    return _predict(lambda: NarFormerV2(NarFormerV2Config()), split, steps=3000, seed=seed)
+    return _predict(lambda: NarFormerV2(NarFormerV2Config()), split, steps=1500, seed=seed)
 
 
 def predict_nn_former(split: Split[Example], profile: HardwareProfile, seed: int) -> list[float]:
     """Latencies of the test part in milliseconds, by an NN-Former trained on the rest."""
-    return _predict(lambda: NnFormer(NnFormerConfig()), split, steps=3000, seed=seed)
+    return _predict(lambda: NnFormer(NnFormerConfig()), split, steps=1500, seed=seed)
 
 
 def _predict(build: Callable[[], GraphNetwork], split: Split[Example], *, steps: int, seed: int) -> list[float]:
