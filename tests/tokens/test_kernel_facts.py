@@ -70,6 +70,17 @@ def test_a_grouped_convolution_is_as_many_products_as_groups() -> None:
     assert of_last(sketch.done(), "m", "n", "k", "products") == {"m": 25, "n": 16, "k": 8 * 9, "products": 4}
 
 
+def test_nodes_of_equal_types_differ_by_which_of_their_values_are_constants() -> None:
+    sketch = Sketch((1, 16, 4, 4))
+    first = sketch.node("Relu", sketch.input())
+    shifted = sketch.node("Add", first, sketch.weight(1, 16, 4, 4))
+    sketch.node("Add", shifted, first)
+    facts = kernel_facts(unit_plan(sketch.done()))
+    names = ("constant_operand", "parameter_bytes", "input_bytes", "inputs", "from_graph_input")
+    assert columns(facts, 1, *names) == dict(zip(names, (1, 1024, 1024, 1, 0), strict=True))
+    assert columns(facts, 2, *names) == dict(zip(names, (0, 0, 2048, 2, 0), strict=True))
+
+
 def test_what_onnx_runtime_fuses_into_a_convolution_is_told_by_attributes() -> None:
     sketch = Sketch((1, 16, 4, 4))
     residual = sketch.node("Relu", sketch.input())

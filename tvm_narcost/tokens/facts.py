@@ -82,19 +82,20 @@ class KernelDescriber:
         self.graph = graph
         self._inlining = inlining
         self._known: dict[tuple[int, ...], _Kernel] = {}
+        self._own: dict[tuple[object, ...], _Own] = {}
 
     def facts(self, plan: FusionPlan) -> KernelFacts:
         """Describe every kernel of a plan over :attr:`graph`."""
         kernels = [self._kernel(members) for members in plan.kernels]
         values = np.zeros((len(kernels), len(COLUMNS)))
         if kernels:
-            values[:, :_STATIC] = [kernel.row for kernel in kernels]
+            values[:, :_STATIC] = [kernel.own.row for kernel in kernels]
         sources = _fill_context(plan, kernels, values)
         values.setflags(write=False)  # the same facts are given to whoever asks
         return KernelFacts(
-            ops=tuple(kernel.op for kernel in kernels),
-            categories=tuple(kernel.category for kernel in kernels),
-            activations=tuple(kernel.activation for kernel in kernels),
+            ops=tuple(kernel.own.op for kernel in kernels),
+            categories=tuple(kernel.own.category for kernel in kernels),
+            activations=tuple(kernel.own.activation for kernel in kernels),
             values=values,
             sources=sources,
         )
@@ -102,49 +103,70 @@ class KernelDescriber:
     def _kernel(self, members: tuple[int, ...]) -> "_Kernel":
         found = self._known.get(members)
         if found is None:
-            found = self._known[members] = _describe(self.graph, members, inlining=self._inlining)
+            edges = {edge for index in members for edge in self.graph.nodes[index].inputs}
+            found = self._known[members] = _Kernel(
+                own=self._describe_own(members),
+                read_nodes=tuple({edge.source for edge in edges if edge.source >= 0} - {*members}),
+                inputs=sum(edge.source != PARAMETER for edge in edges),
+                outputs=sum(len(self.graph.nodes[index].outputs) for index in members),
+                from_graph_input=float(any(edge.source == GRAPH_INPUT for edge in edges)),
+            )
+        return found
+
+    def _describe_own(self, members: tuple[int, ...]) -> "_Own":
+        """Networks repeat their blocks: of nodes that differ in where they read alone, one is described."""
+        alike: tuple[object, ...] = members
+        if len(members) == 1:
+            node, types = self.graph.nodes[members[0]], self.graph.input_types(members[0])
+            constant = tuple(edge.source == PARAMETER for edge in node.inputs)
+            alike = (node.op, node.attributes, types, constant, node.outputs)
+        found = self._own.get(alike)
+        if found is None:
+            found = self._own[alike] = _own(self.graph, members, inlining=self._inlining)
         return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Kernel:
-    """One kernel by itself.
+class _Own:
+    """What a kernel's own nodes alone make of it.
 
     Attributes:
         op, category, activation: see :class:`KernelFacts`.
         row: the columns before ``_STATIC``.
-        read_nodes: operators of other kernels that it reads from, each once.
-        inputs: values that its operators read, weights not counted.
-        outputs: values that its operators write.
-        from_graph_input: whether it reads what the caller passes in; 1 or 0.
     """
 
     op: str
     category: str
     activation: str
     row: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    """One kernel and what it reads and writes.
+
+    Attributes:
+        own: what does not depend on that.
+        read_nodes: operators of other kernels that it reads from, each once.
+        inputs: values that its operators read, weights not counted.
+        outputs: values that its operators write.
+        from_graph_input: whether it reads what the caller passes in; 1 or 0.
+    """
+
+    own: _Own
     read_nodes: tuple[int, ...]
     inputs: int
     outputs: int
     from_graph_input: float
 
 
-def _describe(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _Kernel:
+def _own(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _Own:
     costs = [operator_cost(graph, index) for index in members]
     work = inline(graph, members, costs) if inlining else _counted(costs)
     main = _main_node(graph, members, work.flops)
     row = _static_row(graph, members, main, costs, work, moving_member(graph, members) if inlining else None)
-    op, edges = graph.nodes[main].op, {edge for index in members for edge in graph.nodes[index].inputs}
-    return _Kernel(
-        op=op,
-        category=operator_category(op),
-        activation=_activation(graph, members, main),
-        row=row,
-        read_nodes=tuple({edge.source for edge in edges if edge.source >= 0} - {*members}),
-        inputs=sum(edge.source != PARAMETER for edge in edges),
-        outputs=sum(len(graph.nodes[index].outputs) for index in members),
-        from_graph_input=float(any(edge.source == GRAPH_INPUT for edge in edges)),
-    )
+    op = graph.nodes[main].op
+    return _Own(op, operator_category(op), _activation(graph, members, main), row)
 
 
 def _counted(costs: Sequence[OperatorCost]) -> InlinedWork:
