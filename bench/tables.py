@@ -319,6 +319,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy_others": partial(_accuracy, "accuracy_others"),
     "active": _active,
     "adapt": _adapt,
+    "baselines": partial(_accuracy, "baselines"),
     "breakdown": _breakdown,
     "certainty": _certainty,
     "flops_counter": _flops_counter,
