@@ -68,12 +68,14 @@ def main() -> None:
                 append_row(arguments.scratch, row)
                 mape = row["metrics"]["mape"]
                 print(f"{row['predictor']} {row['family']} seed {row['seed']}: MAPE {mape:.2f} %", flush=True)
-    chosen = [
-        {name: value for name, value in row.items() if name != "kernels"}
-        for row in done
-        if (row["predictor"], tuple(row["held_out"]), row["seed"]) in set(wanted)
-    ]
+    chosen = [_kept(row) for row in done if (row["predictor"], tuple(row["held_out"]), row["seed"]) in set(wanted)]
     write_result(arguments.name, "bench.accuracy", arguments.profile, {"summary": summarise(chosen), "runs": chosen})
+
+
+def _kept(row: Row) -> Row:
+    """What a result file has of a row: not its kernels, and of an ablation, which many are, no single networks."""
+    dropped = ("kernels", "predicted_ms", "measured_ms") if row["predictor"] in ABLATIONS else ("kernels",)
+    return {name: value for name, value in row.items() if name not in dropped}
 
 
 def _predictors(text: str) -> list[str]:
