@@ -55,20 +55,20 @@ class BoostedTrees:
         return found
 
     @cached_property
-    def _levels(self) -> list[tuple[NDArray[np.intp], NDArray[np.float32]]]:
-        """Column and threshold of each place of all trees, level by level, as if every tree were complete.
+    def _levels(self) -> tuple[list[tuple[NDArray[np.intp], NDArray[np.float32]]], NDArray[np.float32]]:
+        """Column and threshold of each place of all trees, level by level, as if every tree were complete; the leaves.
 
         Place p of a level goes on to 2p or, where the value is not smaller, to 2p + 1 of the next; the places below a
-        leaf are that leaf again. The last level's thresholds are what the leaves add.
+        leaf are that leaf again.
         """
         levels, place = [], self.roots
-        for _ in range(_depth(self.roots, self.left, self.right)):
+        while (self.left[place] != place).any():
             levels.append((self.column[place].astype(np.intp), self.threshold[place]))
             place = np.stack([self.left[place], self.right[place]], axis=1).ravel()
-        return [*levels, (self.column[place].astype(np.intp), self.threshold[place])]
+        return levels, self.threshold[place]
 
     def _sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        *levels, (_, leaves) = self._levels
+        levels, leaves = self._levels
         values = rows.ravel()
         start = np.arange(len(rows))[:, None] * rows.shape[1]  # of each row in values
         place = np.broadcast_to(np.arange(len(self.roots)), (len(rows), len(self.roots)))
