@@ -24,7 +24,7 @@ from bench.facts import write_result
 from bench.trainings import append_row, deviation, examples, family_metrics, read_rows, run_all, training_pool
 from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
-from tvm_narcost.training.adapt import STRENGTHS, Uncorrected, adapt_models
+from tvm_narcost.training.adapt import Uncorrected, adapt_models
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.evaluate import network_ms
 from tvm_narcost.training.examples import Example
@@ -164,16 +164,13 @@ def _open(folder: Path) -> FittedModels:
 def _adapted(
     source: FittedModels, few: Sequence[Example], test: Sequence[Example], profile: HardwareProfile, seed: int
 ) -> dict[str, Any]:
-    adapted = adapt_models(source, few, profile, seed=seed)
-    model = adapted.models.narformer
+    model = adapt_models(source, few, profile, seed=seed).narformer
     predicted = predict_held_out(model.ensemble, model.training_kernels, test)
     half = [model.facts.interval.log_ratio(network.signs) for network in predicted]
     return {
         "predicted_ms": [network.predicted_ms for network in predicted],
         "covered": [float(network.log_error <= own) for network, own in zip(predicted, half, strict=True)],
         "interval_factor": round(math.exp(median(half)), 4),
-        "strength": adapted.strength,
-        "inner_errors": {name: round(error, 4) for name, error in adapted.errors.items()},
     }
 
 
@@ -181,7 +178,7 @@ def _scaled(
     source: FittedModels, few: Sequence[Example], test: Sequence[Example], profile: HardwareProfile, seed: int
 ) -> dict[str, Any]:
     base = Uncorrected(source.narformer.ensemble, few)
-    return _judged(base.corrected(base.fit(range(len(few)), STRENGTHS["factor"], seed)), test)
+    return _judged(base.corrected(base.fit_factor(range(len(few)))), test)
 
 
 def _from_scratch(

@@ -56,7 +56,7 @@ def test_artifact_is_what_predict_finds(source: Path, tmp_path: Path, capsys: py
     database = fill(tmp_path / "latency.sqlite", ("plain", "separable"), 5)
     assert main(["adapt", str(source), "--profile", NEW, "--database", database]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith(f"adapted from {DEFAULT_PROFILE} to {NEW} by 10 networks (")
+    assert captured.out.startswith(f"adapted from {DEFAULT_PROFILE} to {NEW} by 10 networks, into ")
     assert f"into {own_artifact_folder(NEW)}\non families held out: MAPE" in captured.out
     assert "narcost: fold 1/2: without plain" in captured.err
 

@@ -45,6 +45,11 @@ def test_tree_by_hand() -> None:
     assert BoostedTrees.from_json(stump()).predict(rows).tolist() == [11, 11, 13, 13, 12]
 
 
+def test_leaves_scale_and_splits_and_base_stay() -> None:
+    rows = np.array([[0, 0], [0, 0.5], [-2, 9]], np.float32)
+    assert BoostedTrees.from_json(stump()).scaled(0.5).predict(rows).tolist() == [10.5, 11.5, 11]
+
+
 def test_no_rows_give_no_sums() -> None:
     assert BoostedTrees.from_json(stump()).predict(np.zeros((0, 2), np.float32)).shape == (0,)
 

@@ -40,11 +40,10 @@ def run(args: argparse.Namespace) -> int:
         command=shlex.join(["narcost", *sys.argv[1:]]),
         progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
     )
-    adapted.models.save(folder)
-    metrics = adapted.models.narformer.facts.metrics
+    adapted.save(folder)
+    metrics = adapted.narformer.facts.metrics
     print(
-        f"adapted from {source.narformer.facts.profile} to {profile.id} by {len(examples)} networks "
-        f"({adapted.strength}), into {folder}\n"
+        f"adapted from {source.narformer.facts.profile} to {profile.id} by {len(examples)} networks, into {folder}\n"
         f"on families held out: MAPE {metrics['families_held_out_mape']:.1f} %, "
         f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %, "
         f"intervals within a factor of {metrics['families_held_out_median_interval_factor']:.2f}"

@@ -3,13 +3,12 @@
 The source's members predict the new profile's kernels from the new profile's tokens, so its peak, bandwidths and
 threads count already. What they are off by is learned as boosting goes on from them (a correction, see
 :class:`tvm_narcost.models.kernel_ensemble.KernelEnsemble`): first one factor, then trees over the token, the predicted
-efficiency and the predicted time. How much of that a few networks can bear is chosen by leaving families out among
-them; the interval is calibrated on the same predictions.
+efficiency and the predicted time, which count the more the more networks they were fitted to. The interval is
+calibrated on families left out among the networks.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,51 +26,21 @@ from tvm_narcost.training.evaluate import measured_ms
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.few import fit_interval_to_few
 from tvm_narcost.training.fit import FittedModels, artifact_facts, family_folds, judged_families
-from tvm_narcost.training.intervals import predict_held_out, weighted_quantile
+from tvm_narcost.training.intervals import HeldOut, predict_held_out, weighted_quantile
 from tvm_narcost.training.splits import family_places
 
-__all__ = ["STRENGTHS", "Adapted", "Strength", "Uncorrected", "adapt_models"]
+__all__ = ["Uncorrected", "adapt_models"]
 
 _FEWEST_NETWORKS = 5
 _FOLDS = 5
+_DOUBT = 50  # networks at which trees count for half of what they say: see docs/adapt.md
 _FILE_FAMILY = "file"  # of every model file of a user's own; they have no more in common than families have
 
-
-@dataclass(frozen=True)
-class Strength:
-    """How much a correction may learn.
-
-    Attributes:
-        depth: of each tree.
-        rounds: trees; 0 for one factor.
-    """
-
-    depth: int
-    rounds: int
-
-
-STRENGTHS = {"factor": Strength(0, 0), "shallow": Strength(3, 100), "deep": Strength(6, 200)}
-"""Tried in this order; a later one is taken where it errs less on kernels of families left out."""
-
 _SETTINGS = {
-    "objective": "reg:absoluteerror", "eta": 0.08, "min_child_weight": 0.1, "subsample": 0.8, "colsample_bytree": 0.6,
-    "tree_method": "hist", "max_bin": 64, "base_score": 0.0, "nthread": 1,
+    "objective": "reg:absoluteerror", "eta": 0.08, "max_depth": 6, "min_child_weight": 0.1, "subsample": 0.8,
+    "colsample_bytree": 0.6, "tree_method": "hist", "max_bin": 64, "base_score": 0.0, "nthread": 1,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Adapted:
-    """The models of the new profile, and how they came to be.
-
-    Attributes:
-        models: to be saved as an artifact.
-        strength: the name in :data:`STRENGTHS` that was chosen.
-        errors: of kernels of families left out, by strength; mean |log(predicted / measured)|.
-    """
-
-    models: FittedModels
-    strength: str
-    errors: dict[str, float]
+_ROUNDS = 200
 
 
 def adapt_models(
@@ -82,7 +51,7 @@ def adapt_models(
     seed: int = 0,
     command: str = "",
     progress: Callable[[str], None] = lambda step: None,
-) -> Adapted:
+) -> FittedModels:
     """Fit the models of one profile to another.
 
     Args:
@@ -101,30 +70,19 @@ def adapt_models(
     _check(source, examples, profile.id)
     known = source.narformer.training_kernels
     base = Uncorrected(source.narformer.ensemble, examples)
-    folds = []
+    held_out: list[HeldOut] = []
     groups = family_folds(judged_families(examples), _FOLDS)
     for number, group in enumerate(groups, 1):
         progress(f"fold {number}/{len(groups)}: without {', '.join(group)}")
-        folds.append(_fit_without(base, group, seed))
-    errors = {name: _kernel_error(base, folds, name) for name in STRENGTHS}
-    chosen = min(errors, key=errors.__getitem__)
-    progress(f"all networks: {chosen}")
-    held_out = [
-        network
-        for fold in folds
-        for network in predict_held_out(
-            base.corrected(fold.corrections[chosen]),
-            _extended(known, [examples[row] for row in fold.rest]),
-            [examples[row] for row in fold.test],
-        )
-    ]
-    ensemble = base.corrected(base.fit(range(len(examples)), STRENGTHS[chosen], seed))
+        held_out += _hold_out(base, known, group, seed)
+    progress("all networks")
+    ensemble = base.corrected(base.fit(range(len(examples)), seed))
     kernels = _extended(known, examples)
     interval = fit_interval_to_few(held_out, source.narformer.facts.interval)
     facts = artifact_facts(examples, profile.id, ensemble, kernels, held_out, interval, command)
-    facts = replace(facts, dataset={**facts.dataset, "adapted_from": _origin(source, chosen)})
+    facts = replace(facts, dataset={**facts.dataset, "adapted_from": _origin(source)})
     narformer = NarFormerLatency(ensemble, kernels, facts)
-    return Adapted(_with_baselines(source, narformer, examples, profile), chosen, errors)
+    return _with_baselines(source, narformer, examples, profile)
 
 
 class Uncorrected:
@@ -141,60 +99,44 @@ class Uncorrected:
         """The ensemble with a correction."""
         return replace(self._ensemble, correction=correction)
 
-    def fit(self, chosen: Sequence[int], strength: Strength, seed: int) -> BoostedTrees:
-        """Fit a correction to some of the networks, given by their places."""
-        off = np.concatenate([self.examples[place].log_efficiency - self._logs[place] for place in chosen])
-        weight = np.concatenate([kernel_weight(self.examples[place]) for place in chosen])
-        factor = weighted_quantile(off, weight, 0.5)
-        if not strength.rounds:
-            return _constant(factor)
+    def fit_factor(self, chosen: Sequence[int]) -> BoostedTrees:
+        """One factor for all kernels, from some of the networks, given by their places."""
+        leaf = np.zeros(1, np.int32)
+        return BoostedTrees(CORRECTION_COLUMNS, self._factor(chosen), leaf, leaf, np.zeros(1, np.float32), leaf, leaf)
+
+    def fit(self, chosen: Sequence[int], seed: int) -> BoostedTrees:
+        """One factor, and trees that count for n / (n + _DOUBT) of what they say after n networks."""
         import xgboost
 
+        factor = self._factor(chosen)
+        off, weight = self._off(chosen)
         rows = np.concatenate([self._rows[place] for place in chosen])
-        settings = {**_SETTINGS, "max_depth": strength.depth, "seed": seed}
         booster = xgboost.train(
-            settings, xgboost.DMatrix(rows, label=off - factor, weight=weight), num_boost_round=strength.rounds
+            {**_SETTINGS, "seed": seed}, xgboost.DMatrix(rows, label=off - factor, weight=weight), _ROUNDS
         )
-        return replace(trees_of_booster(booster), base=factor)
+        return replace(trees_of_booster(booster).scaled(len(chosen) / (len(chosen) + _DOUBT)), base=factor)
 
-    def predict(self, place: int, correction: BoostedTrees) -> NDArray[np.float64]:
-        """log(time / yardstick) of a network's kernels by the corrected ensemble, [kernels]."""
-        return self._logs[place] + correction.predict(self._rows[place])
+    def _factor(self, chosen: Sequence[int]) -> float:
+        """Its logarithm: the median kernel's."""
+        return weighted_quantile(*self._off(chosen), 0.5)
 
-
-@dataclass(frozen=True)
-class _Fold:
-    """Places of the networks left out and of the rest, and what was fitted to the rest, by strength."""
-
-    test: tuple[int, ...]
-    rest: tuple[int, ...]
-    corrections: dict[str, BoostedTrees]
+    def _off(self, chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What the kernels of some networks are off by, in logarithms, and what each counts; [kernels]."""
+        off = [self.examples[place].log_efficiency - self._logs[place] for place in chosen]
+        return np.concatenate(off), np.concatenate([kernel_weight(self.examples[place]) for place in chosen])
 
 
-def _fit_without(base: Uncorrected, families: Collection[str], seed: int) -> _Fold:
-    """Leave families out, and every graph of theirs that another family has too."""
+def _hold_out(base: Uncorrected, known: TrainingKernels, families: Collection[str], seed: int) -> list[HeldOut]:
+    """Fit without families and without every graph of theirs that another family has too, and predict them."""
     test, rest = family_places(base.examples, families)
     if not rest:
         raise TrainingError(
             f"adapt: without families {sorted(families)} no other graph is left, expected networks of several shapes; "
             "measure others with `narcost profile --zoo all`"
         )
-    corrections = {name: base.fit(rest, strength, seed) for name, strength in STRENGTHS.items()}
-    return _Fold(tuple(test), tuple(rest), corrections)
-
-
-def _kernel_error(base: Uncorrected, folds: Sequence[_Fold], strength: str) -> float:
-    """Mean over families of their kernels' |log(predicted / measured)|, each family left out.
-
-    Of kernels and not of networks: there are a hundred times as many, and errors of a few sums are little but chance.
-    """
-    errors: dict[str, list[float]] = {}
-    for fold in folds:
-        for place in fold.test:
-            example, logs = base.examples[place], base.predict(place, fold.corrections[strength])
-            error = float(kernel_weight(example) @ np.abs(logs - example.log_efficiency))
-            errors.setdefault(example.family, []).append(error)
-    return fmean(fmean(found) for found in errors.values())
+    kernels = _extended(known, [base.examples[place] for place in rest])
+    ensemble = base.corrected(base.fit(rest, seed))
+    return predict_held_out(ensemble, kernels, [base.examples[place] for place in test])
 
 
 def _check(source: FittedModels, examples: Sequence[Example], profile_id: str) -> None:
@@ -226,14 +168,13 @@ def _extended(known: TrainingKernels, examples: Sequence[Example]) -> TrainingKe
     return extend_training_kernels(known, [(example.operators, example.tokens) for example in examples])
 
 
-def _origin(source: FittedModels, strength: str) -> dict[str, object]:
+def _origin(source: FittedModels) -> dict[str, object]:
     facts = source.narformer.facts
     return {
         "profile": facts.profile,
         "digest": facts.dataset["digest"],
         "networks": facts.dataset["networks"],
         "created": facts.created,
-        "strength": strength,
     }
 
 
@@ -252,9 +193,3 @@ def _with_baselines(
     trees, flops = source.kernel_sum.trees, source.flops
     kernel_sum = KernelSum(replace(trees, base=trees.base + log_factor(source.kernel_sum)))
     return FittedModels(narformer, kernel_sum, replace(flops, intercept=flops.intercept + log_factor(flops)))
-
-
-def _constant(value: float) -> BoostedTrees:
-    """Trees that say the same of every row."""
-    leaf = np.zeros(1, np.int32)
-    return BoostedTrees(CORRECTION_COLUMNS, value, leaf, leaf, np.zeros(1, np.float32), leaf, leaf)
