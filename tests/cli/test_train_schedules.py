@@ -65,8 +65,9 @@ def test_a_ranker_is_trained_from_folders_and_from_the_packed_file(
     [
         (["train", "--schedules", "nowhere", "--profile", PROFILE], "neither a file nor a folder"),
         (["train", "--schedules", "x", "--members", "2"], "--members"),
-        (["train", "--schedules", "x", "--beside", "y"], "'y': expected PROFILE=RECORDS"),
-        (["train", "--beside", "epyc-zen4.tvm=y"], "--beside and --deals are of tuning records, expected"),
+        (["train", "--schedules", "x", "--beside", "y"], "'y': expected PROFILE=FILE"),
+        (["train", "--deals", "2"], "--deals is of tuning records, expected --schedules RECORDS"),
+        (["train", "--schedules", "x", "--beside", "epyc-zen4.tvm=y", "--each"], "--each"),
         (["train", "--schedules", "x", "--dataset", "y"], "--dataset"),
         (["database", "export", "x", "--format", "schedules"], "--work-dir"),
         (["database", "export", "x", "--work-dir", "y", "--profile", PROFILE], "--format schedules"),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
     from tvm_narcost.training.examples import Example
 
-__all__ = ["add_measured_arguments", "add_out", "artifact_to_write", "read_measured"]
+__all__ = ["add_measured_arguments", "add_out", "artifact_to_write", "read_measured", "read_measured_file"]
 
 
 def add_measured_arguments(parser: argparse.ArgumentParser, *, profile_required: bool = False) -> None:
@@ -50,20 +50,40 @@ def read_measured(args: argparse.Namespace, profile: "HardwareProfile") -> "list
     """The stable measurements of a profile, encoded.
 
     Raises:
-        TrainingError: there are none.
+        TrainingError: there are none, or the file has another profile's.
         DatabaseError: the database or the file is missing or cannot be read.
     """
     from tvm_narcost.database import open_database
-    from tvm_narcost.database.dataset import read_dataset
     from tvm_narcost.training.examples import encode_records
 
     if args.dataset is not None:
-        examples = encode_records(read_dataset(args.dataset), profile)
-    else:
-        with open_database(args.database, create=False) as database:
-            examples = encode_records(database.records(profile.id), profile)
+        return read_measured_file(args.dataset, profile)
+    with open_database(args.database, create=False) as database:
+        examples = encode_records(database.records(profile.id), profile)
+    return _some(examples, profile, args.database or "the default database")
+
+
+def read_measured_file(dataset: Path, profile: "HardwareProfile") -> "list[Example]":
+    """The stable measurements of a profile in a dataset file, encoded.
+
+    Raises:
+        TrainingError: there are none, or they are another profile's.
+        DatabaseError: the file is missing or cannot be read.
+    """
+    from tvm_narcost.database.dataset import read_dataset, read_header
+    from tvm_narcost.training.examples import encode_records
+
+    found = read_header(dataset).profile_id
+    if found != profile.id:
+        raise TrainingError(
+            f"dataset {dataset}: was measured on {found}, expected measurements of {profile.id}; name the profile that "
+            "it is of, or export that one's with `narcost database export`"
+        )
+    return _some(encode_records(read_dataset(dataset), profile), profile, dataset)
+
+
+def _some(examples: "list[Example]", profile: "HardwareProfile", place: Path | str) -> "list[Example]":
     if not examples:
-        place = args.dataset or args.database or "the default database"
         raise TrainingError(
             f"measurements of {profile.id}: none that are stable in {place}, expected some; "
             f"measure networks with `narcost profile --profile {profile.id} --zoo all`, on an idle core"

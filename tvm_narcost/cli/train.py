@@ -1,15 +1,20 @@
 """narcost train: from measured networks to an artifact that `narcost predict` uses, from schedules to a ranker."""
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
 from tvm_narcost.cli.options import positive
 from tvm_narcost.errors import TrainingError
 
-__all__ = ["add_arguments", "run"]
+if TYPE_CHECKING:
+    from tvm_narcost.training.fit import FittedModels
+
+__all__ = ["add_arguments", "command_line", "held_out_line", "run", "tell"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file that `narcost database export --format schedules` wrote",
     )  # fmt: skip
     parser.add_argument(
-        "--beside", action="append", default=[], type=_profile_and_records, metavar="PROFILE=RECORDS",
-        help="with --schedules: records of another device to learn from too; may be repeated",
+        "--beside", action="append", default=[], type=_profile_and_file, metavar="PROFILE=FILE",
+        help="learn from what was measured on another profile, too: a dataset, with --schedules tuning records; may be "
+        "repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--each", action="store_true",
+        help="with --beside: write artifacts of those profiles, too, in a folder next to --out named by its id",
     )  # fmt: skip
     parser.add_argument(
         "--deals", type=positive, metavar="N",
@@ -37,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _profile_and_records(text: str) -> tuple[str, Path]:
+def _profile_and_file(text: str) -> tuple[str, Path]:
     profile, equals, place = text.partition("=")
     if not (profile and equals and place):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected PROFILE=RECORDS")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected PROFILE=FILE")
     return profile, Path(place)
 
 
@@ -50,10 +60,14 @@ def run(args: argparse.Namespace) -> int:
         from tvm_narcost.cli.train_schedules import run_train_schedules
 
         return run_train_schedules(args)
-    if args.beside or args.deals is not None:
-        raise TrainingError("--beside and --deals are of tuning records, expected --schedules RECORDS with them")
-    import dataclasses
+    if args.deals is not None:
+        raise TrainingError("--deals is of tuning records, expected --schedules RECORDS with it")
+    if args.beside:
+        from tvm_narcost.cli.train_trunk import run_train_trunk
 
+        return run_train_trunk(args)
+    if args.each:
+        raise TrainingError("--each: there is one profile, expected others with --beside PROFILE=FILE")
     from hardware_profiles import load_profile
     from tvm_narcost.training.fit import fit_models
     from tvm_narcost.training.loop import have_several_plans, settings_for
@@ -66,20 +80,29 @@ def run(args: argparse.Namespace) -> int:
     if args.epochs is not None:
         settings = dataclasses.replace(settings, epochs=args.epochs)
     fitted = fit_models(
-        examples,
-        profile.id,
-        seeds=range(args.members),
-        settings=settings,
-        command=shlex.join(["narcost", *sys.argv[1:]]),
-        progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
+        examples, profile.id, seeds=range(args.members), settings=settings, command=command_line(), progress=tell
     )
     if have_several_plans(examples):
         fitted = dataclasses.replace(fitted, costs=fit_plan_costs(examples, profile))
     fitted.save(folder)
+    print(f"trained on {len(examples)} networks, into {folder}\n{held_out_line(fitted)}")
+    return 0
+
+
+def command_line() -> str:
+    """What the user called, as an artifact keeps it."""
+    return shlex.join(["narcost", *sys.argv[1:]])
+
+
+def tell(step: str) -> None:
+    """Say on stderr what is done now."""
+    print(f"narcost: {step}", file=sys.stderr)
+
+
+def held_out_line(fitted: "FittedModels") -> str:
+    """How far off the models were on families held out, for people."""
     metrics = fitted.narformer.facts.metrics
-    print(
-        f"trained on {len(examples)} networks, into {folder}\n"
+    return (
         f"on families held out: MAPE {metrics['families_held_out_mape']:.1f} %, "
         f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %"
     )
-    return 0

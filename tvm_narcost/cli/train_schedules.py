@@ -31,8 +31,7 @@ def run_train_schedules(args: argparse.Namespace) -> int:
     from tvm_narcost.training.schedules import RankerSettings
 
     named = [f"--{name}" for name in ("database", "dataset") if getattr(args, name) is not None]
-    if args.members != 1:
-        named.append("--members")
+    named += [f"--{name}" for name, is_given in (("members", args.members != 1), ("each", args.each)) if is_given]
     if named:
         raise TrainingError(
             f"--schedules: got {', '.join(named)} beside it, expected --profile, --beside, --deals, --out and --epochs "

@@ -9,7 +9,7 @@ Two configurations share the blocks:
   is the latency, so the breakdown is the prediction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -24,6 +24,7 @@ __all__ = ["NarFormer", "NarFormerConfig"]
 # No network of narcost's comes near these; a config out of a corrupt file may.
 _WIDEST = 4096
 _DEEPEST = 64
+_FARTHEST = 8.0  # deviations from a column's mean that a token may be
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class NarFormer(nn.Module):
             [B, T] for ``kernels`` (values at padding mean nothing), [B] for ``network``.
         """
         if self.config.output == "kernels":  # the paper's tokens are sines and cosines, and stay as they are
-            tokens = self._with_topology(((tokens - self.mean) / self.scale).clamp(-8.0, 8.0))
+            tokens = self._with_topology(((tokens - self.mean) / self.scale).clamp(-_FARTHEST, _FARTHEST))
         x = embedded = self.embed(tokens)  # [B, T, D]
         if self.depth is not None and depth_code is not None:
             x = torch.cat([x, F.relu(self.depth(depth_code))[:, None]], dim=1)
@@ -232,6 +233,31 @@ class NarFormer(nn.Module):
             vector = torch.cat([static, vector], dim=-1)
         out = self.head(vector)
         return out[:, 0]
+
+    def with_known_columns(self, first: int, values: Tensor) -> "NarFormer":
+        """The same network over tokens without some columns, whose values are known.
+
+        What they give to the embedding is the same for every token, and becomes part of its bias.
+
+        Args:
+            first: the first of the columns, before those that code topology.
+            values: float32 [columns].
+
+        Raises:
+            ValueError: the network does not embed its tokens, or adds topology to them before.
+        """
+        if not isinstance(self.embed, Linear) or self.config.topology == "add":
+            raise ValueError(f"topology {self.config.topology!r}, expected tokens that are embedded column by column")
+        known = slice(first, first + len(values))
+        config = replace(self.config, token_width=self.config.token_width - len(values))
+        state = self.state_dict()
+        told = ((values - state["mean"][known]) / state["scale"][known]).clamp(-_FARTHEST, _FARTHEST)
+        state["embed.bias"] = state["embed.bias"] + state["embed.weight"][:, known] @ told
+        for name in ("mean", "scale", "embed.weight"):
+            state[name] = torch.cat([state[name][..., :first], state[name][..., known.stop :]], dim=-1)
+        network = NarFormer(config)
+        network.load_state_dict(state)
+        return network.eval()
 
     def _with_topology(self, tokens: Tensor) -> Tensor:
         """[B, T, token_width] -> [B, T, width of the embedding's input]."""

@@ -81,6 +81,26 @@ class BoostedTrees:
         sums: NDArray[np.float64] = self.base + leaves.take(place).sum(axis=1, dtype=np.float64)
         return sums
 
+    def with_known_columns(self, values: NDArray[np.float32]) -> "BoostedTrees":
+        """The trees over the columns before the last ones, whose values are known: one a column, float32 [some]."""
+        columns, nodes = self.columns - len(values), len(self.column)
+        known = (self.column >= columns) & (self.left != np.arange(nodes))
+        smaller = np.append(values, 0)[np.maximum(self.column - columns, -1)] < self.threshold
+        stands_for = np.where(known, np.where(smaller, self.left, self.right), np.arange(nodes))
+        for node in np.flatnonzero(known)[::-1]:  # children lie behind their parents
+            stands_for[node] = stands_for[stands_for[node]]
+        roots, left, right = stands_for[self.roots], stands_for[self.left], stands_for[self.right]
+        kept = np.zeros(nodes, np.bool_)
+        level = roots
+        while len(level):
+            kept[level] = True
+            level = np.setdiff1d(np.concatenate([left[level], right[level]]), level)
+        place = (np.cumsum(kept) - 1).astype(np.int32)
+        return replace(
+            self, columns=columns, roots=place[roots], column=self.column[kept], threshold=self.threshold[kept],
+            left=place[left[kept]], right=place[right[kept]],
+        )  # fmt: skip
+
     def scaled(self, factor: float) -> "BoostedTrees":
         """The same trees, whose leaves add so many times as much."""
         leaf = self.left == np.arange(len(self.left))

@@ -29,8 +29,8 @@ from tvm_narcost.training.splits import leave_families_out
 from tvm_narcost.zoo import CORPUS_FAMILIES, MICRO_FAMILIES
 
 __all__ = [
-    "FittedModels", "artifact_facts", "dataset_digest", "family_folds", "fit_models", "hold_out", "judged_families",
-    "known_kernels",
+    "FittedModels", "artifact_facts", "as_stored", "check_enough", "dataset_digest", "family_folds", "fit_models",
+    "fitted_models", "hold_out", "judged_families", "known_kernels",
 ]  # fmt: skip
 
 _FEWEST_NETWORKS = 20
@@ -93,27 +93,48 @@ def fit_models(
     Raises:
         TrainingError: too few networks, or of one family only.
     """
+    check_enough(examples)
+    settings = settings or settings_for(examples)
+    held_out: list[HeldOut] = []
+    groups = family_folds(judged_families(examples), folds)
+    for number, group in enumerate(groups):
+        progress(f"fold {number + 1}/{len(groups)}: without {', '.join(group)}")
+        held_out += hold_out(examples, group, settings, seeds)
+    ensemble = train_ensemble(examples, settings, seeds, progress=lambda step: progress(f"{step}: all families"))
+    progress("kernel-sum")
+    return fitted_models(
+        examples, profile_id, as_stored(ensemble), known_kernels(examples), held_out, seeds[0], command
+    )
+
+
+def check_enough(examples: Sequence[Example]) -> None:
+    """Refuse what no training could be judged on.
+
+    Raises:
+        TrainingError: too few networks, or of one family only.
+    """
     families = judged_families(examples)
     if len(examples) < _FEWEST_NETWORKS or len(families) < 2:
         raise TrainingError(
             f"training: got {len(examples)} stable networks of families {families}, expected at least "
             f"{_FEWEST_NETWORKS} of two families or more; measure some with `narcost profile --zoo all`"
         )
-    settings = settings or settings_for(examples)
-    held_out: list[HeldOut] = []
-    groups = family_folds(families, folds)
-    for number, group in enumerate(groups):
-        progress(f"fold {number + 1}/{len(groups)}: without {', '.join(group)}")
-        held_out += hold_out(examples, group, settings, seeds)
-    ensemble = _as_stored(
-        train_ensemble(examples, settings, seeds, progress=lambda step: progress(f"{step}: all families"))
-    )
-    progress("kernel-sum")
-    kernel_sum = fit_kernel_sum_to(examples, seeds[0])
-    training_kernels = known_kernels(examples)
+
+
+def fitted_models(
+    examples: Sequence[Example],
+    profile_id: str,
+    ensemble: KernelEnsemble,
+    training_kernels: TrainingKernels,
+    held_out: Sequence[HeldOut],
+    seed: int,
+    command: str,
+) -> FittedModels:
+    """A trained ensemble with its interval, its facts, and the baselines fitted beside; see :func:`artifact_facts`."""
     facts = artifact_facts(examples, profile_id, ensemble, training_kernels, held_out, fit_interval(held_out), command)
     flops = fit_flops([example.graph for example in examples], measured_ms(examples))
-    return FittedModels(NarFormerLatency(ensemble, training_kernels, facts), kernel_sum, flops)
+    narformer = NarFormerLatency(ensemble, training_kernels, facts)
+    return FittedModels(narformer, fit_kernel_sum_to(examples, seed), flops)
 
 
 def judged_families(examples: Sequence[Example]) -> list[str]:
@@ -126,7 +147,7 @@ def hold_out(
 ) -> list[HeldOut]:
     """Train without ``families`` and without any graph of theirs that another family has too, and predict them."""
     test, rest = leave_families_out(examples, families)
-    return predict_held_out(_as_stored(train_ensemble(rest, settings, seeds)), known_kernels(rest), test)
+    return predict_held_out(as_stored(train_ensemble(rest, settings, seeds)), known_kernels(rest), test)
 
 
 def known_kernels(examples: Sequence[Example]) -> TrainingKernels:
@@ -134,7 +155,7 @@ def known_kernels(examples: Sequence[Example]) -> TrainingKernels:
     return fit_training_kernels([(example.operators, example.tokens) for example in examples])
 
 
-def _as_stored(ensemble: KernelEnsemble) -> KernelEnsemble:
+def as_stored(ensemble: KernelEnsemble) -> KernelEnsemble:
     """The ensemble as its artifact will give it back: the networks' weights in half precision."""
     for network in ensemble.networks:
         for weight in network.parameters():
