@@ -1,11 +1,10 @@
 """narcost adapt: the artifact of one profile, fitted to another from few measured networks."""
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
+from tvm_narcost.cli.training import command_line, held_out_line, tell
 
 __all__ = ["add_arguments", "run"]
 
@@ -37,15 +36,13 @@ def run(args: argparse.Namespace) -> int:
         examples,
         profile,
         seed=args.seed,
-        command=shlex.join(["narcost", *sys.argv[1:]]),
-        progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
+        command=command_line(),
+        progress=tell,
     )
     adapted.save(folder)
-    metrics = adapted.narformer.facts.metrics
+    factor = adapted.narformer.facts.metrics["families_held_out_median_interval_factor"]
     print(
         f"adapted from {source.narformer.facts.profile} to {profile.id} by {len(examples)} networks, into {folder}\n"
-        f"on families held out: MAPE {metrics['families_held_out_mape']:.1f} %, "
-        f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %, "
-        f"intervals within a factor of {metrics['families_held_out_median_interval_factor']:.2f}"
+        f"{held_out_line(adapted)}, intervals within a factor of {factor:.2f}"
     )
     return 0

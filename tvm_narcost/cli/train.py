@@ -2,19 +2,14 @@
 
 import argparse
 import dataclasses
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
 from tvm_narcost.cli.options import positive
+from tvm_narcost.cli.training import command_line, held_out_line, tell
 from tvm_narcost.errors import TrainingError
 
-if TYPE_CHECKING:
-    from tvm_narcost.training.fit import FittedModels
-
-__all__ = ["add_arguments", "command_line", "held_out_line", "run", "tell"]
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,22 +82,3 @@ def run(args: argparse.Namespace) -> int:
     fitted.save(folder)
     print(f"trained on {len(examples)} networks, into {folder}\n{held_out_line(fitted)}")
     return 0
-
-
-def command_line() -> str:
-    """What the user called, as an artifact keeps it."""
-    return shlex.join(["narcost", *sys.argv[1:]])
-
-
-def tell(step: str) -> None:
-    """Say on stderr what is done now."""
-    print(f"narcost: {step}", file=sys.stderr)
-
-
-def held_out_line(fitted: "FittedModels") -> str:
-    """How far off the models were on families held out, for people."""
-    metrics = fitted.narformer.facts.metrics
-    return (
-        f"on families held out: MAPE {metrics['families_held_out_mape']:.1f} %, "
-        f"{metrics['families_held_out_acc_10']:.0f} % of the networks within 10 %"
-    )

@@ -1,11 +1,11 @@
 """narcost train --schedules: from tuning records to the ranker that MetaSchedule's cost model starts from."""
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvm_narcost.cli.training import command_line, tell
 from tvm_narcost.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def run_train_schedules(args: argparse.Namespace) -> int:
         beside=beside,
         seeds=range(args.deals or _DEALS),
         settings=settings,
-        command=shlex.join(["narcost", *sys.argv[1:]]),
-        progress=lambda step: print(f"narcost: {step}", file=sys.stderr),
+        command=command_line(),
+        progress=tell,
     )
     write_ranker(folder, ranker, facts)
     metrics = facts.metrics

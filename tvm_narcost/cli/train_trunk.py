@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_narcost.cli.measured import artifact_to_write, read_measured, read_measured_file
-from tvm_narcost.cli.train import command_line, held_out_line, tell
+from tvm_narcost.cli.training import command_line, held_out_line, tell
 from tvm_narcost.errors import TrainingError
 
 if TYPE_CHECKING:
