@@ -13,7 +13,7 @@ from tvm_narcost.database import open_database
 from tvm_narcost.database.measurement import Verdict
 from tvm_narcost.database.store import LatencyDatabase
 from tvm_narcost.errors import DatabaseError, MeasurementError, RuntimeMissingError
-from tvm_narcost.measure.collect import collect
+from tvm_narcost.measure.collect import CollectReport, collect
 from tvm_narcost.measure.sources import FileSource, Source, ZooSource, is_chosen, source_from_document, zoo_sources
 
 PROFILE_ID = "test.fake"
@@ -54,6 +54,31 @@ def test_each_network_gets_a_row_and_a_second_run_measures_nothing(fake: Any, da
     # Nothing is left to do, so no engine is made: this one would raise.
     again = collect(members(1, 2, 3), fake.make_profile(), database, make_engine=fake.make_missing_engine)
     assert (again.stable, again.skipped) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("references_us", "unsteady_us"),
+    [
+        ([100.0 + place for place in range(20)], None),  # 102 to 117
+        ([100.0, 210.0] * 10, (100.0, 210.0)),
+        ([100.0, 159.0] * 10, None),
+        ([100.0, 210.0] * 9, None),  # too few to say
+        ([], None),
+    ],
+)
+def test_a_reference_that_takes_now_more_now_less_tells_of_an_unsteady_machine(
+    references_us: list[float], unsteady_us: tuple[float, float] | None
+) -> None:
+    assert CollectReport(references_us=references_us).unsteady_us() == unsteady_us
+
+
+def test_the_reference_beside_each_row_is_kept(fake: Any, database: LatencyDatabase) -> None:
+    def references_us(*seeds: int) -> list[float]:
+        found = collect(members(*seeds), fake.make_profile(), database, make_engine=fake.make_fake_engine)
+        return found.references_us
+
+    assert references_us(1, 2, 103) == [1.25, 1.25]  # the last one fails
+    assert references_us(1, 2, 3) == [1.25]  # two are skipped
 
 
 def test_what_fails_is_noted_and_the_others_go_on(fake: Any, database: LatencyDatabase) -> None:

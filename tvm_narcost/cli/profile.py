@@ -219,6 +219,14 @@ def _summary(report: "CollectReport", database: "LatencyDatabase", profile_id: s
     lines += [f"failed: {name}: {reason}" for name, reason in shown]
     if len(report.failures) > len(shown):
         lines.append(f"and {len(report.failures) - len(shown)} more failed")
+    unsteady_us = report.unsteady_us()
+    if unsteady_us is not None:
+        low_us, high_us = unsteady_us
+        lines.append(
+            f"this machine is not steady: the same reference kernel took {low_us:.0f} us beside some networks, "
+            f"{high_us:.0f} us beside others (10th and 90th percentile); stable latencies may differ as much when "
+            "they are measured again: see how much with --again 0.1, or measure where nothing else runs"
+        )
     if report.ended != "done":
         why = "the budget is spent" if report.ended == "budget" else "interrupted"
         lines.append(f"{why}: the same command goes on from here")

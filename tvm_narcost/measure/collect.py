@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, Literal
 
 from hardware_profiles import HardwareProfile
@@ -31,6 +32,8 @@ Progress = Callable[[Source, Outcome, str], None]
 _IsWanted = Callable[[Mapping[str, Any] | str], bool]  # of a source's document, and of a graph's hash once it is built
 
 _FAILURES_IN_A_ROW = 20  # then something is wrong with the machine, not with the networks
+_FEWEST_REFERENCES = 20  # to say how steady the machine was
+_UNSTEADY = 1.6  # of the shipped datasets' machines it is 1.2 to 1.3, of one whose repeats differ by 16 % it is 2
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class CollectReport:
         elapsed_s: wall time, seconds.
         ended: ``done``, ``budget`` (spent) or ``interrupted`` (Ctrl-C).
         failures: (name, reason) of each that failed.
+        references_us: median of the reference kernel beside each row, which is the same work every time.
     """
 
     stable: int = 0
@@ -52,12 +56,34 @@ class CollectReport:
     elapsed_s: float = 0.0
     ended: Literal["done", "budget", "interrupted"] = "done"
     failures: list[tuple[str, str]] = field(default_factory=list)
+    references_us: list[float] = field(default_factory=list)
 
-    def count(self, source: Source, outcome: Outcome, reason: str) -> None:
+    def count(self, source: Source, row: "_Row") -> None:
         """Take one outcome in."""
-        setattr(self, outcome, getattr(self, outcome) + 1)
-        if outcome == "failed":
-            self.failures.append((source.name, reason))
+        setattr(self, row.outcome, getattr(self, row.outcome) + 1)
+        if row.outcome == "failed":
+            self.failures.append((source.name, row.reason))
+        if row.reference_us is not None:
+            self.references_us.append(row.reference_us)
+
+    def unsteady_us(self) -> tuple[float, float] | None:
+        """10th and 90th percentile of the reference kernel's time if they are far apart, else nothing.
+
+        Samples of one network that agree do not tell of a machine that is now fast, now slow, for minutes each.
+        """
+        if len(self.references_us) < _FEWEST_REFERENCES:
+            return None
+        low, *_, high = quantiles(self.references_us, n=10)
+        return (low, high) if high > _UNSTEADY * low else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What came of a network, or of one of its plans; ``reference_us`` is None where nothing was timed."""
+
+    outcome: Outcome
+    reason: str = ""
+    reference_us: float | None = None
 
 
 def collect(
@@ -103,23 +129,22 @@ def collect(
     try:
         with worker:
             for source in sources:
-                rows: list[tuple[Outcome, str]] = [("skipped", "")]
+                rows = [_Row("skipped")]
                 if is_wanted(source.document()):
                     if budget_s is not None and time.monotonic() - started >= budget_s:
                         report.ended = "budget"
                         break
                     rows = _collect_one(source, profile, database, worker, is_wanted, plans)
-                    has_failed = all(outcome == "failed" for outcome, _ in rows)
+                    has_failed = all(row.outcome == "failed" for row in rows)
                     failures_in_a_row = failures_in_a_row + 1 if has_failed else 0
-                for outcome, reason in rows:
-                    report.count(source, outcome, reason)
-                outcome, reason = rows[0]
+                for row in rows:
+                    report.count(source, row)
                 if progress is not None:
-                    progress(source, outcome, reason)
+                    progress(source, rows[0].outcome, rows[0].reason)
                 if failures_in_a_row >= _FAILURES_IN_A_ROW:
                     raise MeasurementError(
                         f"{failures_in_a_row} networks in a row failed on {profile.id}, the last ({source.name}) with: "
-                        f"{reason}; correct that and run again with --retry-failed"
+                        f"{rows[0].reason}; correct that and run again with --retry-failed"
                     )
     except KeyboardInterrupt:
         report.ended = "interrupted"
@@ -150,7 +175,7 @@ def _collect_one(
     worker: WorkerHandle,
     is_wanted: _IsWanted,
     plans: int | None,
-) -> list[tuple[Outcome, str]]:
+) -> list[_Row]:
     """Measure one network and add its rows; a failure is a row too."""
     graph: OpGraph | None = None
     try:
@@ -161,19 +186,24 @@ def _collect_one(
             worker.drop()
             if database.is_measured(graph_hash, profile.id):
                 database.link(network)
-            return [("skipped", "")]
+            return [_Row("skipped")]
         known = frozenset[str]() if plans is None else database.plan_hashes(graph_hash, profile.id)
         pairs = worker.measure(None if plans is None else PlansWanted(plans, known))
     except WorkerFailedError as failure:
         network = NetworkRecord(source.family, source.name, source.document(), graph)
         measurement = _failed_measurement(graph, profile, str(failure))
         database.add(network, None, measurement)
-        return [(measurement.verdict, measurement.reason)]
+        return [_row(measurement)]
     if not pairs:  # it has no other plans
         database.link(network)
-        return [("skipped", "")]
+        return [_Row("skipped")]
     database.add_plans(network, pairs)
-    return [(measurement.verdict, measurement.reason) for _, measurement in pairs]
+    return [_row(measurement) for _, measurement in pairs]
+
+
+def _row(measurement: Measurement) -> _Row:
+    reference_us = median(measurement.reference_us) if measurement.reference_us else None
+    return _Row(measurement.verdict, measurement.reason, reference_us)
 
 
 def _failed_measurement(graph: OpGraph | None, profile: HardwareProfile, reason: str) -> Measurement:
