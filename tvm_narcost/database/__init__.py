@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_narcost.database.measurement import PROTOCOL_VERSION, KernelTime, Measurement
+from tvm_narcost.database.place import chosen_place
 from tvm_narcost.database.records import LatencyRecord, NetworkRecord
 from tvm_narcost.errors import DatabaseError
 
@@ -48,7 +49,10 @@ def open_database(url: str | None = None, *, busy_timeout_s: float = 5.0, create
 
 def database_is_there(url: str | None = None) -> bool:
     """Whether the file of a SQLite database exists; true for any other database, which only opening can tell."""
+    place = chosen_place(url)
+    if "://" not in place:
+        return Path(place).expanduser().is_file()
     from tvm_narcost.database.connection import resolve_url
 
-    resolved = resolve_url(url)
+    resolved = resolve_url(place)
     return resolved.get_backend_name() != "sqlite" or Path(resolved.database or "").is_file()

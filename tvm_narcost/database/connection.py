@@ -1,6 +1,5 @@
 """From a URL to an engine whose schema is current; every driver error becomes a DatabaseError."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from tvm_narcost.database.place import chosen_place
 from tvm_narcost.database.tables import HEAD, Base
 from tvm_narcost.errors import DatabaseError
 
@@ -22,14 +22,12 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def resolve_url(url: str | None) -> URL:
-    """The URL to open: the given one, else ``NARCOST_DATABASE``, else a SQLite file in the user's data directory.
+    """The URL to open, see :func:`tvm_narcost.database.place.chosen_place`.
 
     Raises:
         DatabaseError: no URL that SQLAlchemy can parse.
     """
-    chosen = url or os.environ.get("NARCOST_DATABASE") or str(_default_path())
-    if "\0" in chosen:
-        raise DatabaseError(f"database {chosen!r}: holds a null byte, expected a path or a URL")
+    chosen = chosen_place(url)
     if "://" not in chosen:
         return URL.create("sqlite", database=str(Path(chosen).expanduser()))
     try:
@@ -38,12 +36,6 @@ def resolve_url(url: str | None) -> URL:
         raise DatabaseError(
             f"database {chosen!r}: {error}, expected a path or a URL such as postgresql+psycopg://user@host/name"
         ) from error
-
-
-def _default_path() -> Path:
-    from platformdirs import user_data_dir
-
-    return Path(user_data_dir("narcost")) / "latency.sqlite"
 
 
 def connect(url: URL, busy_timeout_s: float) -> Engine:
