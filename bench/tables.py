@@ -255,6 +255,8 @@ def _uncertainty() -> str:
 
     rows = [[family, *cells(figures, false_alarms[family])] for family, figures in summary["families"].items()]
     average = ["**average**", *cells(summary["average"], false_alarms["all"])]
+    for column, name in ((1, "mape"), (2, "coverage")):
+        average[column] = f"{summary['average'][name]:.1f} ± {summary['seeds'][name]['std']:.1f} %"
     header = ["family held out", "MAPE", "covered", "width", "width, one for all", "flagged", "flagged, not held out"]
     return _markdown(header, [*rows, average])
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.facts import write_result
-from bench.trainings import append_row, examples, read_rows, run_all, training_pool
+from bench.trainings import append_row, deviation, examples, read_rows, run_all, training_pool
 from tvm_narcost.models.estimate import far_kernels, is_out_of_distribution
 from tvm_narcost.models.interval import ErrorSigns
 from tvm_narcost.training.examples import Example
@@ -64,13 +64,22 @@ def main() -> None:
             row = {"setup": setup, "left_out": task[0], "seed": task[1], "networks": list(map(_to_json, networks))}
             append_row(arguments.scratch, row)
             print(f"{number}/{len(missing)}: without {', '.join(task[0])}, seed {task[1]}", flush=True)
-    judged = [
-        judge_family([one for one in done[fold, seed] if one.family == family], _calibration(fold, folds, done, seed))
+    by_seed = [
+        [
+            judge_family(
+                [one for one in done[fold, seed] if one.family == family], _calibration(fold, folds, done, seed)
+            )
+            for fold in folds
+            for family in fold
+        ]
         for seed in range(arguments.seeds)
-        for fold in folds
-        for family in fold
     ]
-    summary = summarise(judged)
+    summary = summarise([run for runs in by_seed for run in runs])
+    averages = [summarise(runs)["average"] for runs in by_seed]
+    summary["seeds"] = {
+        name: {"of_each": [average[name] for average in averages], "std": deviation([own[name] for own in averages])}
+        for name in ("mape", "coverage")
+    }
     print(json.dumps({name: value for name, value in summary.items() if name != "families"}, indent=1))
     result = {"setup": setup, "data": data, "summary": summary}
     write_result(arguments.name, "bench.uncertainty", arguments.profile, result)
