@@ -63,6 +63,7 @@ def test_intervals_by_family_and_by_certainty(tmp_path: Path, monkeypatch: pytes
     summary = {
         "families": {"vgg": figures(4.0), "vit": figures(6.0)},
         "average": figures(5.0),
+        "seeds": {"mape": {"std": 0.24}, "coverage": {"std": 0.5}},
         "risk_coverage": [{"most_certain": 50, "mape": 3.0}, {"most_certain": 100, "mape": 5.0}],
     }
     document = {"summary": summary, "data": {"false_alarms": {"vgg": 0.0, "vit": 2.0, "all": 1.0}}}
@@ -71,7 +72,7 @@ def test_intervals_by_family_and_by_certainty(tmp_path: Path, monkeypatch: pytes
     assert TABLES["uncertainty"]().splitlines()[2:] == [
         "| vgg | 4.0 % | 10.0 % | 20.0 % | 30.0 % | 40.0 % | 0.0 % |",
         "| vit | 6.0 % | 10.0 % | 20.0 % | 30.0 % | 40.0 % | 2.0 % |",
-        "| **average** | 5.0 % | 10.0 % | 20.0 % | 30.0 % | 40.0 % | 1.0 % |",
+        "| **average** | 5.0 ± 0.2 % | 10.0 ± 0.5 % | 20.0 % | 30.0 % | 40.0 % | 1.0 % |",
     ]
     assert TABLES["certainty"]().splitlines()[0] == "| most certain | 50 % | 100 % |"
     assert TABLES["certainty"]().splitlines()[2] == "| MAPE | 3.0 % | 5.0 % |"
