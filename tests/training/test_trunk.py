@@ -60,6 +60,7 @@ def test_what_is_known_of_a_profile_is_folded_away(trunk: Trunk, profile: object
     wide = np.concatenate([tokens[:, :TREE_COLUMNS], told, tokens[:, TREE_COLUMNS:]], axis=1)
     ensemble = trunk.of(profile)
     assert ensemble.trees is not None
+    assert trunk.trees is not None
     assert ensemble.trees.columns == TREE_COLUMNS
     assert np.array_equal(
         ensemble.trees.predict(tokens[:, :TREE_COLUMNS]), trunk.trees.predict(wide[:, : -default.TOPOLOGY_WIDTH])

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tvm_narcost.cli.measured import add_measured_arguments, read_measured
 from tvm_narcost.cli.tables import aligned
+from tvm_narcost.cli.training import tell
 from tvm_narcost.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _leave_one_out(
         raise TrainingError(f"predictor {predictor!r}: unknown, expected one of {sorted(PREDICTORS)}")
     figures = {}
     for family in families:
-        print(f"narcost: {predictor} without {family}", file=sys.stderr)
+        tell(f"{predictor} without {family}")
         figures[family] = leave_one_family_out(examples, predictor, family, args.seed, profile).metrics
     return figures
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
     from tvm_narcost.training.examples import Example
 
-__all__ = ["add_measured_arguments", "add_out", "artifact_to_write", "read_measured", "read_measured_file"]
+__all__ = [
+    "add_measured_arguments", "add_out", "artifact_to_write", "read_measured", "read_measured_file", "require_folder",
+]  # fmt: skip
 
 
 def add_measured_arguments(parser: argparse.ArgumentParser, *, profile_required: bool = False) -> None:
@@ -41,9 +43,18 @@ def artifact_to_write(args: argparse.Namespace, profile: "HardwareProfile") -> P
     from tvm_narcost.api import own_artifact_folder
 
     folder: Path = args.out or own_artifact_folder(profile.id)
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    require_folder(folder, "--out")
     return folder
+
+
+def require_folder(place: Path, option: str) -> None:
+    """Refuse a file where a folder is to be written.
+
+    Raises:
+        TrainingError: there is one; ``option`` begins the message.
+    """
+    if place.exists() and not place.is_dir():
+        raise TrainingError(f"{option} {place}: is a file, expected a folder, or a name that is free")
 
 
 def read_measured(args: argparse.Namespace, profile: "HardwareProfile") -> "list[Example]":

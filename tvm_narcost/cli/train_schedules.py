@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvm_narcost.cli.measured import require_folder
 from tvm_narcost.cli.training import command_line, tell
 from tvm_narcost.errors import TrainingError
 
@@ -39,8 +40,7 @@ def run_train_schedules(args: argparse.Namespace) -> int:
         )
     profile = load_profile(args.profile)
     folder = args.out or own_ranker_folder(profile.id)
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"--out {folder}: is a file, expected a folder, or a name that is free")
+    require_folder(folder, "--out")
     others = {name: (load_profile(name), place) for name, place in args.beside}
     with tqdm(unit="candidate", file=sys.stderr, dynamic_ncols=True) as bar:
 

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvm_narcost.cli.measured import artifact_to_write, read_measured, read_measured_file
+from tvm_narcost.cli.measured import artifact_to_write, read_measured, read_measured_file, require_folder
 from tvm_narcost.cli.training import command_line, held_out_line, tell
 from tvm_narcost.errors import TrainingError
 
@@ -55,8 +55,7 @@ def _folders(args: argparse.Namespace, profile: "HardwareProfile", others: "list
     folder = artifact_to_write(args, profile)
     folders = {profile.id: folder} | ({name: folder.with_name(name) for name in ids[1:]} if args.each else {})
     for place in folders.values():
-        if place.exists() and not place.is_dir():
-            raise TrainingError(f"--each {place}: is a file, expected a folder, or a name that is free")
+        require_folder(place, "--each")
     if len(set(folders.values())) < len(folders):
         raise TrainingError(
             f"--out {folder}: is the folder of another profile of --beside, expected one named otherwise"

@@ -1,4 +1,4 @@
-"""What `train` and `adapt` say while they work and when they are done."""
+"""What `train`, `adapt` and `evaluate` say while they work and when they are done."""
 
 import shlex
 import sys

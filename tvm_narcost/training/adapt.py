@@ -25,7 +25,7 @@ from tvm_narcost.training.ensemble import kernel_weight
 from tvm_narcost.training.evaluate import measured_ms
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.few import fit_interval_to_few
-from tvm_narcost.training.fit import FittedModels, artifact_facts, family_folds, judged_families
+from tvm_narcost.training.fit import FittedModels, artifact_facts, judged_families, told_folds
 from tvm_narcost.training.intervals import HeldOut, predict_held_out, weighted_quantile
 from tvm_narcost.training.splits import family_places
 
@@ -71,9 +71,7 @@ def adapt_models(
     known = source.narformer.training_kernels
     base = Uncorrected(source.narformer.ensemble, examples)
     held_out: list[HeldOut] = []
-    groups = family_folds(judged_families(examples), _FOLDS)
-    for number, group in enumerate(groups, 1):
-        progress(f"fold {number}/{len(groups)}: without {', '.join(group)}")
+    for group in told_folds(judged_families(examples), _FOLDS, progress):
         held_out += _hold_out(base, known, group, seed)
     progress("all networks")
     ensemble = base.corrected(base.fit(range(len(examples)), seed))
@@ -101,29 +99,26 @@ class Uncorrected:
 
     def fit_factor(self, chosen: Sequence[int]) -> BoostedTrees:
         """One factor for all kernels, from some of the networks, given by their places."""
+        _, _, factor = self._off(chosen)
         leaf = np.zeros(1, np.int32)
-        return BoostedTrees(CORRECTION_COLUMNS, self._factor(chosen), leaf, leaf, np.zeros(1, np.float32), leaf, leaf)
+        return BoostedTrees(CORRECTION_COLUMNS, factor, leaf, leaf, np.zeros(1, np.float32), leaf, leaf)
 
     def fit(self, chosen: Sequence[int], seed: int) -> BoostedTrees:
         """One factor, and trees that count for n / (n + _DOUBT) of what they say after n networks."""
         import xgboost
 
-        factor = self._factor(chosen)
-        off, weight = self._off(chosen)
+        off, weight, factor = self._off(chosen)
         rows = np.concatenate([self._rows[place] for place in chosen])
         booster = xgboost.train(
             {**_SETTINGS, "seed": seed}, xgboost.DMatrix(rows, label=off - factor, weight=weight), _ROUNDS
         )
         return replace(trees_of_booster(booster).scaled(len(chosen) / (len(chosen) + _DOUBT)), base=factor)
 
-    def _factor(self, chosen: Sequence[int]) -> float:
-        """Its logarithm: the median kernel's."""
-        return weighted_quantile(*self._off(chosen), 0.5)
-
-    def _off(self, chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What the kernels of some networks are off by, in logarithms, and what each counts; [kernels]."""
-        off = [self.examples[place].log_efficiency - self._logs[place] for place in chosen]
-        return np.concatenate(off), np.concatenate([kernel_weight(self.examples[place]) for place in chosen])
+    def _off(self, chosen: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """What the kernels of some networks are off by, in logarithms, what each counts, [kernels]; and the median."""
+        off = np.concatenate([self.examples[place].log_efficiency - self._logs[place] for place in chosen])
+        weight = np.concatenate([kernel_weight(self.examples[place]) for place in chosen])
+        return off, weight, weighted_quantile(off, weight, 0.5)
 
 
 def _hold_out(base: Uncorrected, known: TrainingKernels, families: Collection[str], seed: int) -> list[HeldOut]:

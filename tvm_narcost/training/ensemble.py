@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_narcost.models.kernel_ensemble import TREE_COLUMNS, KernelEnsemble
+from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.kernel_sum import fit_trees
 from tvm_narcost.models.narformer import NarFormerConfig
 from tvm_narcost.models.trees import BoostedTrees
+from tvm_narcost.tokens import default
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
 
@@ -39,9 +40,9 @@ def train_ensemble(
 
 
 def fit_context_trees(examples: Sequence[Example], seed: int) -> BoostedTrees:
-    """Trees that see what a kernel is and what ran before it."""
+    """Trees that see what a kernel is and what ran before it: its token without position codes."""
     return fit_trees(
-        np.concatenate([example.tokens[:, :TREE_COLUMNS] for example in examples]),
+        np.concatenate([example.tokens[:, : -default.TOPOLOGY_WIDTH] for example in examples]),
         np.concatenate([example.log_efficiency for example in examples]),
         np.concatenate([kernel_weight(example) for example in examples]),
         seed,

@@ -4,7 +4,7 @@ import hashlib
 import math
 import shutil
 import statistics
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from tvm_narcost.zoo import CORPUS_FAMILIES, MICRO_FAMILIES
 
 __all__ = [
     "FittedModels", "artifact_facts", "as_stored", "check_enough", "dataset_digest", "family_folds", "fit_models",
-    "fitted_models", "hold_out", "judged_families", "known_kernels",
+    "fitted_models", "hold_out", "judged_families", "known_kernels", "told_folds",
 ]  # fmt: skip
 
 _FEWEST_NETWORKS = 20
@@ -96,9 +96,7 @@ def fit_models(
     check_enough(examples)
     settings = settings or settings_for(examples)
     held_out: list[HeldOut] = []
-    groups = family_folds(judged_families(examples), folds)
-    for number, group in enumerate(groups):
-        progress(f"fold {number + 1}/{len(groups)}: without {', '.join(group)}")
+    for group in told_folds(judged_families(examples), folds, progress):
         held_out += hold_out(examples, group, settings, seeds)
     ensemble = train_ensemble(examples, settings, seeds, progress=lambda step: progress(f"{step}: all families"))
     progress("kernel-sum")
@@ -167,6 +165,14 @@ def family_folds(families: Sequence[str], folds: int) -> list[tuple[str, ...]]:
     """Families dealt out to ``folds`` groups, none of them empty."""
     dealt = [tuple(families[start::folds]) for start in range(folds)]
     return [group for group in dealt if group]
+
+
+def told_folds(families: Sequence[str], folds: int, progress: Callable[[str], None]) -> Iterator[tuple[str, ...]]:
+    """:func:`family_folds` one after another; ``progress`` is told of each before it comes."""
+    groups = family_folds(families, folds)
+    for number, group in enumerate(groups, 1):
+        progress(f"fold {number}/{len(groups)}: without {', '.join(group)}")
+        yield group
 
 
 def artifact_facts(

@@ -11,10 +11,10 @@ from tvm_narcost.training.fit import (
     as_stored,
     check_enough,
     dataset_digest,
-    family_folds,
     fitted_models,
     judged_families,
     known_kernels,
+    told_folds,
 )
 from tvm_narcost.training.intervals import HeldOut, predict_held_out
 from tvm_narcost.training.loop import TrainingSettings, have_several_plans
@@ -64,9 +64,7 @@ def fit_trunk(
     chosen = [profile for profile in measured if wanted is None or profile.id in wanted]
     held_out: dict[str, list[HeldOut]] = {profile.id: [] for profile in chosen}
     families = sorted({family for examples in measured.values() for family in judged_families(examples)})
-    groups = family_folds(families, folds)
-    for number, group in enumerate(groups, 1):
-        progress(f"fold {number}/{len(groups)}: without {', '.join(group)}")
+    for group in told_folds(families, folds, progress):
         test, rest = leave_out(measured, group)
         trunk = train_trunk(rest, settings, seeds)
         for profile in chosen:

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.kernel_ensemble import TREE_COLUMNS, KernelEnsemble
-from tvm_narcost.models.kernel_sum import fit_trees
 from tvm_narcost.models.narformer import NarFormer
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens import default
-from tvm_narcost.training.ensemble import kernel_weight
+from tvm_narcost.training.ensemble import train_ensemble
 from tvm_narcost.training.examples import Example
-from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings, train_network
+from tvm_narcost.training.loop import DEFAULT_CONFIG, TrainingSettings
 
 __all__ = ["PROFILE_COLUMNS", "Trunk", "profile_columns", "train_trunk"]
 
@@ -44,17 +43,17 @@ class Trunk:
 
     Attributes:
         networks: over tokens with :data:`PROFILE_COLUMNS` before their position codes.
-        trees: over the same without position codes.
+        trees: over the same without position codes; None for none.
     """
 
     networks: tuple[NarFormer, ...]
-    trees: BoostedTrees
+    trees: BoostedTrees | None
 
     def of(self, profile: HardwareProfile) -> KernelEnsemble:
         """The members for one profile, over plain ``default`` tokens."""
         told = profile_columns(profile)
         networks = tuple(network.with_known_columns(TREE_COLUMNS, torch.from_numpy(told)) for network in self.networks)
-        return KernelEnsemble(networks, self.trees.with_known_columns(told))
+        return KernelEnsemble(networks, None if self.trees is None else self.trees.with_known_columns(told))
 
 
 def train_trunk(
@@ -69,24 +68,17 @@ def train_trunk(
     Raises:
         TrainingError: no examples, or a runtime that has no column.
     """
-    examples = [_told(example, profile) for profile, own in measured.items() for example in own]
-    networks = []
-    for seed in seeds:
-        progress(f"member {seed}")
-        networks.append(train_network(examples, settings, seed, config=_CONFIG))
-    progress("trees")
-    trees = fit_trees(
-        np.concatenate([example.tokens[:, : -default.TOPOLOGY_WIDTH] for example in examples]),
-        np.concatenate([example.log_efficiency for example in examples]),
-        np.concatenate([kernel_weight(example) for example in examples]),
-        seeds[0],
-    )
-    return Trunk(tuple(networks), trees)
+    examples = []
+    for profile, own in measured.items():
+        columns = profile_columns(profile)
+        examples += [_told(example, columns) for example in own]
+    ensemble = train_ensemble(examples, settings, seeds, config=_CONFIG, progress=progress)
+    return Trunk(ensemble.networks, ensemble.trees)
 
 
-def _told(example: Example, profile: HardwareProfile) -> Example:
+def _told(example: Example, columns: NDArray[np.float32]) -> Example:
     """The same network; each token has the profile's columns before its position codes."""
-    told = np.tile(profile_columns(profile), (len(example.tokens), 1))
+    told = np.tile(columns, (len(example.tokens), 1))
     parts = [example.tokens[:, :TREE_COLUMNS], told, example.tokens[:, TREE_COLUMNS:]]
     return dataclasses.replace(example, tokens=np.concatenate(parts, axis=1))
 
