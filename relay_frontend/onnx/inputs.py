@@ -117,14 +117,16 @@ def _check_names(names: list[str], shapes: Mapping[str, tuple[int, ...]]) -> Non
 
 
 def _weights(nodes: Sequence[SourceNode], candidates: set[str]) -> set[str]:
+    """Those that are read where weights are and nowhere else: a matrix that is data may be a Gemm's third input."""
     if not candidates:
         return set()
-    return {
-        node.inputs[slot]
-        for node in nodes
-        for slot in _WEIGHT_SLOTS.get(node.op, ())
-        if slot < len(node.inputs) and node.inputs[slot] in candidates
-    }
+    weights: set[str] = set()
+    data: set[str] = set()
+    for node in nodes:
+        places = _WEIGHT_SLOTS.get(node.op, ())
+        for slot, name in enumerate(node.inputs):
+            (weights if slot in places else data).add(name)
+    return (weights - data) & candidates
 
 
 def _dims(value: onnx.ValueInfoProto) -> list[int | str] | None:

@@ -33,8 +33,8 @@ def from_onnx(
 
     Weights, and whatever is computed from weights alone, are parameters: types without values. Shape arithmetic on
     small constants is carried out. Inputs that only say how (axes, shapes, bounds) become attributes when constant.
-    A graph input that feeds a weight's place (and is not the first input) is a parameter too: some exporters declare
-    weights so, without data.
+    A graph input that feeds only places of weights (and is not the first input) is a parameter too: some exporters
+    declare weights so, without data.
 
     The model's own functions are written out where they are called. What is read of If, Loop and Scan, and how often,
     is in control.py; where the file leaves it open, the graph's ``notes`` say how it was counted.

@@ -119,6 +119,19 @@ def test_weights_declared_as_inputs_without_data_are_parameters() -> None:
     assert [name for name, _ in graph.parameters] == ["w", "scale", "shift", "mean", "var"]
 
 
+def test_an_input_that_is_computed_with_is_no_weight_though_a_gemm_reads_it_as_one() -> None:
+    graph = read(
+        """net (float[2, 3] x, float[2, 4] d, float[3, 4] w) => (float[2, 4] y, float[2, 4] z) {
+            y = Gemm(x, w, d)
+            z = Relu(d)
+        }"""
+    )
+
+    assert [name for name, _ in graph.inputs] == ["x", "d"]
+    assert [name for name, _ in graph.parameters] == ["w"]
+    assert [node.op for node in graph.nodes] == ["Gemm", "Relu"]
+
+
 def test_an_initializer_without_data_has_a_type() -> None:
     model = model_of("net (float[1, 4] x) => (float[1, 8] y) <float[4, 8] w = {1}> { y = MatMul(x, w) }")
     del model.graph.initializer[0].float_data[:]
