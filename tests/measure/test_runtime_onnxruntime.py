@@ -123,8 +123,16 @@ def test_kernels_that_do_not_add_up_are_noisy(monkeypatch: pytest.MonkeyPatch) -
     assert "expected about the 9000000 us" in measured.reason
 
 
-def test_profiler_overhead_is_a_few_microseconds() -> None:
-    assert 0.1 < profiler_overhead_us() < 20
+@pytest.mark.parametrize("threads", [1, 2])
+def test_profiler_overhead_is_a_few_microseconds(threads: int) -> None:
+    assert 0.1 < profiler_overhead_us(threads) < 20
+
+
+def test_profiler_overhead_is_that_of_the_profiles_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ours, "profiler_overhead_us", lambda threads: 0.25 * threads)
+    runtime = replace(PROFILE.runtime, threads=2)
+    _, measured = ours.OnnxRuntime().measure(convolutions(1), replace(PROFILE, runtime=runtime), graph_hash="")
+    assert dict(measured.fingerprint)["profiler_overhead_us"] == "0.50"
 
 
 def test_repeated_and_hostile_names() -> None:

@@ -67,7 +67,8 @@ class OnnxRuntime:
         not add up to its end-to-end time is noisy: something else ran meanwhile.
         """
         with _scratch_folder() as folder, pinned(profile.runtime.threads):
-            facts = _facts(profile)
+            overhead_us = profiler_overhead_us(profile.runtime.threads)
+            facts = _facts(profile, overhead_us)
             session = _session(_prepared(model), profile, folder, profiled=True)
             plan, names = _plan_of(folder)
             feed = {
@@ -78,7 +79,7 @@ class OnnxRuntime:
                 trace = Path(session.end_profiling())
             kernels = kernel_times(read_trace(trace)[warmups:], names, model.graph.name)
             samples = take_samples(lambda: session.run(None, feed), reference_kernel(), profile.protocol)
-        total_us = sum(median(time.samples_us) for time in kernels) - len(kernels) * profiler_overhead_us()
+        total_us = sum(median(time.samples_us) for time in kernels) - len(kernels) * overhead_us
         doubt = why_inconsistent(total_us, samples, len(kernels), "the kernels' medians")
         measurement = measured(plan, profile, graph_hash, samples, kernels, facts, doubt)
         return plan, measurement
@@ -147,10 +148,10 @@ def _profile(session: Any, feed: dict[str, Any], kernels: int, protocol: Measure
     return warmups
 
 
-def _facts(profile: HardwareProfile) -> tuple[tuple[str, str], ...]:
+def _facts(profile: HardwareProfile, overhead_us: float) -> tuple[tuple[str, str], ...]:
     """The fingerprint, with what this runtime adds to it."""
     options = " ".join(f"{name}={value}" for name, value in {**OPTIONS, **dict(profile.runtime.options)}.items())
-    own = {"onnxruntime_options": options, "profiler_overhead_us": f"{profiler_overhead_us():.2f}"}
+    own = {"onnxruntime_options": options, "profiler_overhead_us": f"{overhead_us:.2f}"}
     return tuple(sorted({**dict(fingerprint(profile)), **own}.items()))
 
 

@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,18 +21,22 @@ _PROFILED_RUNS = 30
 _TIMED_RUNS = 100
 
 
-@cache
-def profiler_overhead_us() -> float:
-    """Microseconds that the profiler adds to a kernel's reported time here; measured once a process, in 80 ms.
+def profiler_overhead_us(threads: int) -> float:
+    """Microseconds that the profiler adds to a kernel's reported time here and now; measuring it takes 80 ms.
 
-    While a kernel's clock runs the profiler also writes down the shapes of what it reads and writes. That costs about
-    the same for every kernel: 1.5 us where this was written, 1.3 to 1.7 with two to eight inputs; a third of the
-    times of a network of many small kernels. It is measured on a chain of additions of one element each, as the sum
-    of the reported times minus the time of the whole chain once the profiler is off.
+    While a kernel's clock runs the profiler also writes down the shapes of what it reads and writes, and with several
+    threads what each of them did. That costs about the same for every kernel: 1.5 us where this was written, 1.3 to
+    1.7 with two to eight inputs; a third of the times of a network of many small kernels. On a machine that other
+    work slows down now and then it changes as everything does (2.6 to 4.3 us within a minute on one), so it is
+    measured beside each network: on a chain of additions of one element each, as the sum of the reported times minus
+    the time of the whole chain once the profiler is off.
+
+    Args:
+        threads: of the session.
     """
     with tempfile.TemporaryDirectory(prefix="narcost-") as folder:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = threads
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         options.enable_profiling = True
