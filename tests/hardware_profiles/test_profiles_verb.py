@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from hardware_profiles import HardwareProfile, ProfileError, list_profiles, load_profile, profile_to_toml
+from hardware_profiles import (
+    HardwareProfile,
+    MeasurementProtocol,
+    ProfileError,
+    list_profiles,
+    load_profile,
+    profile_to_toml,
+)
 from tvm_narcost.cli import profiles
+from tvm_narcost.measure.probe import UNSTEADY
 
 SHIPPED = "epyc-zen5.onnxruntime"
 
@@ -29,8 +37,10 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     """Instead of measuring: remember what was asked for, and give a shipped profile."""
     calls: list[tuple[object, ...]] = []
 
-    def fake(runtime: str, threads: int, name: str, *, cores: tuple[int, ...] | None) -> HardwareProfile:
-        calls.append((runtime, threads, name, cores))
+    def fake(
+        runtime: str, threads: int, name: str, *, cores: tuple[int, ...] | None, protocol: MeasurementProtocol | None
+    ) -> HardwareProfile:
+        calls.append((runtime, threads, name, cores, protocol))
         return load_profile(SHIPPED)
 
     monkeypatch.setattr("tvm_narcost.measure.probe.probe", fake)
@@ -70,12 +80,13 @@ def test_probe_writes_a_loadable_file_that_says_where_it_comes_from(
     tmp_path: Path, probed: list[tuple[object, ...]]
 ) -> None:
     out = tmp_path / "mine.toml"
-    words = ["--runtime", "tvm", "--threads", "2", "--name", "my-box", "--cores", "1,0"]
+    words = ["--runtime", "tvm", "--threads", "2", "--name", "my-box", "--cores", "1,0", "--unsteady"]
     assert narcost_profiles("probe", "--out", str(out), *words) == 0
-    assert probed == [("tvm", 2, "my-box", (1, 0))]
+    assert probed == [("tvm", 2, "my-box", (1, 0), UNSTEADY)]
     assert load_profile(str(out)) == load_profile(SHIPPED)
     assert out.read_text().startswith(
-        "# Made by `narcost profiles probe --runtime tvm --threads 2 --name my-box --cores 1,0 --out mine.toml` on 2"
+        "# Made by `narcost profiles probe --runtime tvm --threads 2 --name my-box --cores 1,0 --unsteady "
+        "--out mine.toml` on 2"
     )
     assert stat.S_IMODE(out.stat().st_mode) == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
@@ -89,6 +100,7 @@ def test_probe_overwrites_with_force_only(tmp_path: Path, probed: list[tuple[obj
     assert (out.read_text(), probed) == ("precious", [])
     assert narcost_profiles("probe", "--out", str(out), "--force") == 0
     assert load_profile(str(out)).id == SHIPPED
+    assert probed == [("onnxruntime", 1, "", None, None)]
 
 
 def test_a_file_that_appears_while_probing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hardware_profiles import HardwareProfile, ProfileError, profile_to_toml
 from hardware_profiles.document import profile_from_toml
 from hardware_profiles.probe import allowed_cores
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
-from tvm_narcost.measure.probe import probe
+from tvm_narcost.measure.probe import UNSTEADY, probe
 
 FAST_S = 0.01
 
@@ -47,8 +47,8 @@ def test_threads_are_in_the_id_and_the_affinity_is_restored() -> None:
     before = os.sched_getaffinity(0)
     if len(before) < 2:
         pytest.skip("one core only")
-    profile = probe("onnxruntime", 2, "box", budget_s=0.001, cores=allowed_cores()[1::-1])
-    assert (profile.id, profile.runtime.threads) == ("box.onnxruntime-2t", 2)
+    profile = probe("onnxruntime", 2, "box", budget_s=0.001, cores=allowed_cores()[1::-1], protocol=UNSTEADY)
+    assert (profile.id, profile.runtime.threads, profile.protocol) == ("box.onnxruntime-2t", 2, UNSTEADY)
     assert os.sched_getaffinity(0) == before
 
 

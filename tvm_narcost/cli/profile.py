@@ -225,7 +225,8 @@ def _summary(report: "CollectReport", database: "LatencyDatabase", profile_id: s
         lines.append(
             f"this machine is not steady: the same reference kernel took {low_us:.0f} us beside some networks, "
             f"{high_us:.0f} us beside others (10th and 90th percentile); stable latencies may differ as much when "
-            "they are measured again: see how much with --again 0.1, or measure where nothing else runs"
+            "they are measured again: see how much with --again 0.1, measure where nothing else runs, or with a "
+            "profile that `narcost profiles probe --unsteady` made, which samples each network for longer"
         )
     if report.ended != "done":
         why = "the budget is spent" if report.ended == "budget" else "interrupted"

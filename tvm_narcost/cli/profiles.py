@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cores", type=_parse_cores, metavar="N[,N...]",
         help="cores to measure on; the last one takes the one-core parts (default: the last allowed)",
     )  # fmt: skip
+    probing.add_argument(
+        "--unsteady", action="store_true",
+        help="other work comes and goes on this machine: have each network sampled for half a second",
+    )  # fmt: skip
     probing.add_argument("--force", action="store_true", help="overwrite FILE")
 
 
@@ -85,7 +89,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _probe(args: argparse.Namespace) -> int:
     from hardware_profiles import ProfileError, profile_to_toml
-    from tvm_narcost.measure.probe import probe
+    from tvm_narcost.measure.probe import UNSTEADY, probe
 
     out: Path = args.out
     if out.suffix != ".toml":
@@ -94,7 +98,9 @@ def _probe(args: argparse.Namespace) -> int:
         raise ProfileError(f"--out {out}: no folder {out.parent}, expected an existing one; make it first")
     _refuse_existing(out, args.force)  # before a measurement of many seconds, and again when it is written
     print("measuring peak, bandwidth and call overhead: about 10 s", file=sys.stderr)
-    profile = probe(args.runtime, args.threads, args.name, cores=args.cores)
+    profile = probe(
+        args.runtime, args.threads, args.name, cores=args.cores, protocol=UNSTEADY if args.unsteady else None
+    )
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     text = profile_to_toml(profile, comment=f"Made by `{_command(args)}` on {when}.")
     _write_atomically(out, text, args.force)
@@ -109,6 +115,8 @@ def _command(args: argparse.Namespace) -> str:
         words += ["--name", args.name]
     if args.cores:
         words += ["--cores", ",".join(str(core) for core in args.cores)]
+    if args.unsteady:
+        words.append("--unsteady")
     return shlex.join([*words, "--out", args.out.name])
 
 

@@ -18,7 +18,11 @@ from hardware_profiles.document import check_device_name
 from hardware_profiles.probe import DeviceDescription, allowed_cores, describe_device
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
 
-__all__ = ["probe"]
+__all__ = ["UNSTEADY", "probe"]
+
+UNSTEADY = MeasurementProtocol(min_samples=300, max_samples=400, budget_s=0.5, noisy_iqr_ratio=0.4)
+"""How to measure where other work comes and goes: samples that agree at once say how fast the machine is at that moment
+only, so they are taken for half a second, in which it is now fast, now slow."""
 
 _MATMUL_EXTENTS = (256, 384, 512)  # of square matrices: three of float32 fit into 1 to 3 MiB
 _SHIFT_BYTES = 64  # each reduced row starts one cache line after the one before
@@ -32,6 +36,7 @@ def probe(
     *,
     budget_s: float = 0.3,
     cores: Sequence[int] | None = None,
+    protocol: MeasurementProtocol | None = None,
 ) -> HardwareProfile:
     """Measure this device and make the profile of it with one runtime; takes about 40 x ``budget_s``.
 
@@ -43,6 +48,7 @@ def probe(
         name: of the device; by default one made from the CPU's name.
         budget_s: time for each single quantity, seconds.
         cores: the cores to use, by default the last allowed ones; the last of them is the one of one-core parts.
+        protocol: how networks are to be measured on it; :data:`UNSTEADY`, or by default that of a quiet machine.
 
     Raises:
         ProfileError: the system hides a fact that a profile needs, ``cores`` are too few, or ``name`` is not allowed.
@@ -75,7 +81,7 @@ def probe(
         call_overhead_us=round(call_overhead_us, 2),
     )
     suffix = "" if threads == 1 else f"-{threads}t"
-    return HardwareProfile(f"{facts.name}.{runtime_name}{suffix}", facts, runtime, MeasurementProtocol())
+    return HardwareProfile(f"{facts.name}.{runtime_name}{suffix}", facts, runtime, protocol or MeasurementProtocol())
 
 
 @contextmanager
