@@ -133,7 +133,7 @@ class OpGraph:
 
     def input_types(self, index: int) -> tuple[TensorType, ...]:
         """The types that node ``index`` reads, in the order of its inputs."""
-        return tuple(self.type_of(edge) for edge in self.nodes[index].inputs)
+        return tuple([self.type_of(edge) for edge in self.nodes[index].inputs])
 
     def predecessors(self, index: int) -> tuple[int, ...]:
         """The nodes that node ``index`` reads from, ascending, each once."""

@@ -70,15 +70,18 @@ class BoostedTrees:
     def _sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         levels, leaves = self._levels
         values = rows.ravel()
-        start = np.arange(len(rows))[:, None] * rows.shape[1]  # of each row in values
-        place = np.broadcast_to(np.arange(len(self.roots)), (len(rows), len(self.roots)))
+        start = np.arange(len(rows)) * rows.shape[1]  # of each row in values
+        place = np.repeat(np.arange(len(self.roots))[:, None], len(rows), axis=1)  # [trees, rows]
+        position, value, bound = np.empty_like(place), *np.empty((2, *place.shape), np.float32)
+        # Of all that is done here most is looking up: every place is in range, and a look-up that clips does not check.
         for column, threshold in levels:
-            position = column.take(place)
+            column.take(place, out=position, mode="clip")
             position += start
-            not_smaller = values.take(position) >= threshold.take(place)
-            place = 2 * place
-            place += not_smaller
-        sums: NDArray[np.float64] = self.base + leaves.take(place).sum(axis=1, dtype=np.float64)
+            values.take(position, out=value, mode="clip")
+            threshold.take(place, out=bound, mode="clip")
+            place += place
+            place += value >= bound
+        sums: NDArray[np.float64] = self.base + leaves.take(place).sum(axis=0, dtype=np.float64)
         return sums
 
     def with_known_columns(self, values: NDArray[np.float32]) -> "BoostedTrees":

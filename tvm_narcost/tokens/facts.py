@@ -17,7 +17,7 @@ from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.extents import EXTENTS, node_extents
 from tvm_narcost.tokens.inlining import InlinedWork, inline, moving_member
 
-__all__ = ["COLUMNS", "KernelDescriber", "KernelFacts", "kernel_facts"]
+__all__ = ["COLUMNS", "KernelDescriber", "KernelFacts", "forget_nodes", "kernel_facts"]
 
 COLUMNS = (
     # work
@@ -74,6 +74,12 @@ def kernel_facts(plan: FusionPlan, *, inlining: bool = False) -> KernelFacts:
     return KernelDescriber(plan.graph, inlining=inlining).facts(plan)
 
 
+def forget_nodes() -> None:
+    """Forget what was found of nodes, as where none has been described yet; for timing the first time."""
+    _described.clear()
+    node_extents.cache_clear()
+
+
 class KernelDescriber:
     """Describes plans of one graph; what depends on a kernel's own nodes alone is computed once for all plans."""
 
@@ -82,7 +88,6 @@ class KernelDescriber:
         self.graph = graph
         self._inlining = inlining
         self._known: dict[tuple[int, ...], _Kernel] = {}
-        self._own: dict[tuple[object, ...], _Own] = {}
 
     def facts(self, plan: FusionPlan) -> KernelFacts:
         """Describe every kernel of a plan over :attr:`graph`."""
@@ -103,26 +108,30 @@ class KernelDescriber:
     def _kernel(self, members: tuple[int, ...]) -> "_Kernel":
         found = self._known.get(members)
         if found is None:
-            edges = {edge for index in members for edge in self.graph.nodes[index].inputs}
+            nodes = [self.graph.nodes[index] for index in members]
+            read = [source for source, _ in {(edge.source, edge.slot) for node in nodes for edge in node.inputs}]
             found = self._known[members] = _Kernel(
                 own=self._describe_own(members),
-                read_nodes=tuple({edge.source for edge in edges if edge.source >= 0} - {*members}),
-                inputs=sum(edge.source != PARAMETER for edge in edges),
-                outputs=sum(len(self.graph.nodes[index].outputs) for index in members),
-                from_graph_input=float(any(edge.source == GRAPH_INPUT for edge in edges)),
+                read_nodes=tuple({source for source in read if source >= 0}.difference(members)),
+                inputs=len(read) - read.count(PARAMETER),
+                outputs=sum([len(node.outputs) for node in nodes]),
+                from_graph_input=float(GRAPH_INPUT in read),
             )
         return found
 
     def _describe_own(self, members: tuple[int, ...]) -> "_Own":
-        """Networks repeat their blocks: of nodes that differ in where they read alone, one is described."""
-        alike: tuple[object, ...] = members
-        if len(members) == 1:
-            node, types = self.graph.nodes[members[0]], self.graph.input_types(members[0])
-            constant = tuple(edge.source == PARAMETER for edge in node.inputs)
-            alike = (node.op, node.attributes, types, constant, node.outputs)
-        found = self._own.get(alike)
+        """Networks repeat their blocks, and each other's: of nodes that differ in where they read, one is described."""
+        if len(members) > 1:
+            return _own(self.graph, members, inlining=self._inlining)
+        node, types = self.graph.nodes[members[0]], self.graph.input_types(members[0])
+        constant = tuple([edge.source == PARAMETER for edge in node.inputs])
+        alike = (node.op, node.attributes, types, constant, node.outputs, self._inlining)
+        found = _described.get(alike)
         if found is None:
-            found = self._own[alike] = _own(self.graph, members, inlining=self._inlining)
+            found = _own(self.graph, members, inlining=self._inlining)
+            if len(_described) >= _MOST_DESCRIBED:
+                _described.clear()
+            _described[alike] = found
         return found
 
 
@@ -139,6 +148,11 @@ class _Own:
     category: str
     activation: str
     row: Sequence[float]
+
+
+_MOST_DESCRIBED = 16384  # about 30 MB
+_described: dict[tuple[object, ...], _Own] = {}
+"""What was found of nodes, by all that it depends on; emptied when it is full."""
 
 
 @dataclass(frozen=True, slots=True)
