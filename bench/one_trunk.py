@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--target", action="append", required=True, metavar="PROFILE=DATASET", type=target)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
+    parser.add_argument("--alone", action="append", metavar="PROFILE", help="train this one by itself (default: each)")
     parser.add_argument("--most", type=int, help="networks of a family that take part (default: all)")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--scratch", type=Path, default=Path("build/one_trunk.jsonl"))
@@ -53,13 +54,17 @@ def main() -> None:
     arguments = parser.parse_args()
     with one_thread_pool(arguments.jobs, _open, arguments.target, arguments.most) as pool:
         digests = pool.submit(_digests).result()
+        alone = arguments.alone or list(digests)
+        unknown = sorted(set(alone) - set(digests))
+        if unknown:
+            parser.error(f"--alone {unknown[0]}: no --target of that profile, expected one of {', '.join(digests)}")
         setup = {"digests": digests, "epochs": arguments.epochs}
         rows = [row for row in read_rows(arguments.scratch) if row["setup"] == setup]
         known = {(row["variant"], row["trained_on"], row["seed"]) for row in rows}
         wanted = [
             (variant, trained_on, seed)
             for seed in range(arguments.seeds)
-            for variant, trained_on in [("one trunk", "all"), *(("one a profile", profile) for profile in digests)]
+            for variant, trained_on in [("one trunk", "all"), *(("one a profile", profile) for profile in alone)]
         ]
         calls = [(*task, arguments.epochs) for task in wanted if task not in known]
         for found in run_all(pool, _one, calls):

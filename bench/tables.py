@@ -228,7 +228,7 @@ def _breakdown() -> str:
     return _markdown(["kernels", "count", "share of time", *columns], rows)
 
 
-def _noise_floor() -> str:
+def _noise_floor(name: str) -> str:
     """How far two measurements of a network agree."""
     rows = [
         [
@@ -237,7 +237,7 @@ def _noise_floor() -> str:
             *(f"{100 * figures[column]:.2f} %" for column in ("median", "mean", "p90", "drift", "mean_without_drift")),
             f"{figures['mape']:.2f} %",
         ]
-        for name, figures in _read("noise_floor")["summary"].items()
+        for name, figures in _read(name)["summary"].items()
         if figures["pairs"]
     ]
     header = ["networks", "pairs", "median", "mean", "p90", "drift", "mean without drift", "MAPE"]
@@ -328,7 +328,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "light": partial(_light, "light"),
     "light_zen4": partial(_light, "light_zen4"),
     "light_zen4_scaled": partial(_light, "light_zen4_scaled"),
-    "noise_floor": _noise_floor,
+    "noise_floor": partial(_noise_floor, "noise_floor"),
+    "noise_floor_2t": partial(_noise_floor, "noise_floor_2t"),
     "one_trunk": _one_trunk,
     "planners": _planners,
     "planners_openvino": partial(_planners, "planners_openvino"),
