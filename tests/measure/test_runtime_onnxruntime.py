@@ -124,12 +124,12 @@ def test_kernels_that_do_not_add_up_are_noisy(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_profiler_overhead_is_a_few_microseconds(threads: int) -> None:
-    assert 0.1 < profiler_overhead_us(threads) < 20
+def test_profiler_overhead_is_a_few_microseconds(threads: int, tmp_path: Path) -> None:
+    assert 0.1 < profiler_overhead_us(threads, tmp_path) < 20
 
 
 def test_profiler_overhead_is_that_of_the_profiles_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ours, "profiler_overhead_us", lambda threads: 0.25 * threads)
+    monkeypatch.setattr(ours, "profiler_overhead_us", lambda threads, _folder: 0.25 * threads)
     runtime = replace(PROFILE.runtime, threads=2)
     _, measured = ours.OnnxRuntime().measure(convolutions(1), replace(PROFILE, runtime=runtime), graph_hash="")
     assert dict(measured.fingerprint)["profiler_overhead_us"] == "0.50"

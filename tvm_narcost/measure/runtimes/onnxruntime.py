@@ -67,7 +67,7 @@ class OnnxRuntime:
         not add up to its end-to-end time is noisy: something else ran meanwhile.
         """
         with _scratch_folder() as folder, pinned(profile.runtime.threads):
-            overhead_us = profiler_overhead_us(profile.runtime.threads)
+            overhead_us = profiler_overhead_us(profile.runtime.threads, folder)
             facts = _facts(profile, overhead_us)
             session = _session(_prepared(model), profile, folder, profiled=True)
             plan, names = _plan_of(folder)

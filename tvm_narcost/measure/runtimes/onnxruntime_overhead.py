@@ -1,6 +1,5 @@
 """What ONNX Runtime's profiler adds to the time that it reports for a kernel."""
 
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ _PROFILED_RUNS = 30
 _TIMED_RUNS = 100
 
 
-def profiler_overhead_us(threads: int) -> float:
+def profiler_overhead_us(threads: int, folder: Path) -> float:
     """Microseconds that the profiler adds to a kernel's reported time here and now; measuring it takes 80 ms.
 
     While a kernel's clock runs the profiler also writes down the shapes of what it reads and writes, and with several
@@ -33,20 +32,20 @@ def profiler_overhead_us(threads: int) -> float:
 
     Args:
         threads: of the session.
+        folder: where it may write its trace.
     """
-    with tempfile.TemporaryDirectory(prefix="narcost-") as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 3
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "trace")
-        session: Any = onnxruntime.InferenceSession(_chain(), options, providers=["CPUExecutionProvider"])
-        feed = {"x": np.ones((1, 1, 1, 1), np.float32)}
-        for _ in range(_WARMUPS + _PROFILED_RUNS):
-            session.run(None, feed)
-        runs = read_trace(Path(session.end_profiling()))[_WARMUPS:]
-        chain_us = min(_time_us(lambda: session.run(None, feed)) for _ in range(_TIMED_RUNS))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "overhead")
+    session: Any = onnxruntime.InferenceSession(_chain(), options, providers=["CPUExecutionProvider"])
+    feed = {"x": np.ones((1, 1, 1, 1), np.float32)}
+    for _ in range(_WARMUPS + _PROFILED_RUNS):
+        session.run(None, feed)
+    runs = read_trace(Path(session.end_profiling()))[_WARMUPS:]
+    chain_us = min(_time_us(lambda: session.run(None, feed)) for _ in range(_TIMED_RUNS))
     reported_us = sorted(sum(duration_us for _, duration_us in run.kernels) for run in runs)
     fastest_us = fmean(reported_us[: len(reported_us) // 2])  # the others may have been interrupted
     return max(fastest_us - chain_us, 0.0) / _KERNELS
