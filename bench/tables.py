@@ -20,6 +20,7 @@ from bench.tuning_tables import models_table, scoring_table, tuned_network_table
 __all__ = ["TABLES", "fill"]
 
 _ROOT = Path(__file__).parent.parent
+_ARTIFACTS = _ROOT / "tvm_narcost" / "artifacts"
 _PAGES = ("README.md", "docs/benchmarks.md", "docs/uncertainty.md")
 _LEAST_SHARE = 0.5  # percent of the time; kinds of kernel below it are one row
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -309,6 +310,27 @@ def _one_trunk() -> str:
     return _markdown(["profile", *variants], rows)
 
 
+def _shipped() -> str:
+    """What each shipped artifact says of itself: the families that were held out of trainings like its own."""
+    rows = []
+    for path in sorted(_ARTIFACTS.glob("*/artifact.json")):
+        facts = json.loads(path.read_text())
+        dataset, metrics = facts["dataset"], facts["metrics"]
+        others = [f"{found['networks']:,} of {found['profile']}" for found in dataset.get("beside", ())]
+        learned_from = f"{dataset['networks']:,}" + (f" beside {', '.join(others)}" if others else "")
+        if "adapted_from" in dataset:
+            learned_from += f", adapted from {dataset['adapted_from']['profile']}"
+        rows.append(
+            [
+                facts["profile"],
+                learned_from,
+                *(f"{metrics[f'families_held_out_{name}']:.1f} %" for name in ("mape", "acc_10")),
+                f"{metrics['families_held_out_median_interval_factor']:.2f}",
+            ]
+        )
+    return _markdown(["profile", "networks", "MAPE", "within 10 %", "interval, factor"], rows)
+
+
 def _with_line(name: str, table: Callable[[Mapping[str, Any]], tuple[list[str], list[list[str]], str]]) -> str:
     """A table with lines below it, of a module of its own."""
     header, rows, below = table(_read(name))
@@ -336,6 +358,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "fusion": partial(_with_line, "fusion", choices_table),
     "rank_speed": _rank_speed,
     "schedules": _schedules,
+    "shipped": _shipped,
     "reading": _reading,
     "speed": partial(_speed, "speed"),
     "speed_zen4": partial(_speed, "speed_zen4"),
