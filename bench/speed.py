@@ -79,10 +79,10 @@ def _large_network(model: NarFormerLatency, profile: HardwareProfile) -> dict[st
         "operators": len(plan.graph.nodes),
         "kernels": len(plan.kernels),
         "plan to default tokens": _timed(lambda: _encode(plan, profile)),
-        "plan to default tokens, first kernels": _timed(lambda: _encode_first(plan, profile)),
+        "plan to default tokens, first kernels": _timed(lambda: _encode_first([plan], profile)),
         "predict, tokens known": _timed(lambda: model.predict_encoded([encoded])),
         "predict, plan known": _timed(lambda: model.predict_encoded([_encode(plan, profile)])),
-        "predict, plan known, first kernels": _timed(lambda: model.predict_encoded([_encode_first(plan, profile)])),
+        "predict, plan known, first kernels": _timed(lambda: model.predict_encoded(_encode_first([plan], profile))),
     }
 
 
@@ -93,7 +93,7 @@ def _batch(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, objec
     encoded = [_encode(plan, profile) for plan in plans]
     known = _timed(lambda: model.predict_encoded(encoded))
     met = _timed(lambda: model.predict_encoded([_encode(plan, profile) for plan in plans]))
-    first = _timed(lambda: model.predict_encoded(_encode_all_first(plans, profile)))
+    first = _timed(lambda: model.predict_encoded(_encode_first(plans, profile)))
     return {
         "networks": len(plans),
         "mean_kernels": round(statistics.mean(len(plan.kernels) for plan in plans), 1),
@@ -116,14 +116,8 @@ def _encode(plan: FusionPlan, profile: HardwareProfile) -> EncodedPlan:
     return encode_plan(plan, profile)
 
 
-def _encode_first(plan: FusionPlan, profile: HardwareProfile) -> EncodedPlan:
-    """Encode as where no kernel has been seen yet."""
-    forget_nodes()
-    return _encode(plan, profile)
-
-
-def _encode_all_first(plans: Sequence[FusionPlan], profile: HardwareProfile) -> list[EncodedPlan]:
-    """Encode all as where no kernel of the first has been seen yet, and of the others those of the ones before."""
+def _encode_first(plans: Sequence[FusionPlan], profile: HardwareProfile) -> list[EncodedPlan]:
+    """Encode one after another, as where no kernel had been seen before the first of them."""
     forget_nodes()
     return [_encode(plan, profile) for plan in plans]
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -51,6 +52,7 @@ def profiler_overhead_us(threads: int, folder: Path) -> float:
     return max(fastest_us - chain_us, 0.0) / _KERNELS
 
 
+@cache
 def _chain() -> bytes:
     values = [f"v{index}" for index in range(_KERNELS)]
     nodes = [
