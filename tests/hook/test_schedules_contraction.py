@@ -11,10 +11,13 @@ from tvm import s_tir, te, tirx, topi
 
 from hardware_profiles import HardwareProfile
 from tests.hook.schedules import AVX2, AVX512, biased, by_rules, check, conv2d, kernel, threads, vector_widths
+from tests.tokens.sketch import Sketch
 from tvm_narcost.hook.schedules.contraction import Contraction, find_contraction, tile_of
 from tvm_narcost.hook.schedules.kernel import open_kernel
-from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.packing import PACKED, Packing
+from tvm_narcost.tokens.loops import product_loops
+from tvm_narcost.tokens.machine import Machine
+from tvm_narcost.tokens.tiles import best_tile
 
 # operation, shapes of its inputs; none of the extents is a multiple of what fills a vector
 CONVOLUTIONS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
@@ -142,6 +145,25 @@ def test_tile_fits_the_registers() -> None:
         tile = tile_of(found, Machine.of(facts))
         assert registers / 2 < tile.rows * tile.vectors + tile.vectors + 1 <= registers
         assert 56 % tile.rows == 0
+
+
+@pytest.mark.parametrize("facts", [AVX2, AVX512], ids=["avx2", "avx512"])
+@pytest.mark.parametrize("groups", [1, 3, 24])
+def test_tokens_read_the_same_tile_off_the_node(facts: HardwareProfile, groups: int) -> None:
+    sketch = Sketch((1, 12, 10, 24))
+    sketch.node("Conv", sketch.input(), sketch.weight(48 if groups < 24 else 24, 24 // groups, 3, 3),
+                shape=(1, 10, 8, 48 if groups < 24 else 24), kernel_shape=(3, 3), pads=(0, 0, 0, 0), strides=(1, 1),
+                dilations=(1, 1), group=groups, channels_last=1)  # fmt: skip
+    loops = product_loops(sketch.done(), 0)
+    weight = (3, 3, 24 // groups, 48 if groups < 24 else 24)
+    found = contraction(kernel(conv2d(groups=groups), (1, 12, 10, 24), weight))
+    machine = Machine.of(facts)
+    assert loops is not None
+    assert (loops.width, loops.depthwise) == (found.group, found.depthwise)
+    tile, _ = best_tile(
+        loops.rows, loops.width, machine, 32, filled=loops.filled, cut=loops.cut, depthwise=loops.depthwise
+    )
+    assert tile == tile_of(found, machine, filled=loops.filled)
 
 
 def test_packed_operand_holds_tiles_in_one_piece() -> None:

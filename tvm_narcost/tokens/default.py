@@ -22,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 NAME = "default"
-VERSION = 2
+VERSION = 3
 
 OPERATORS = (
     "Conv", "ConvTranspose", "MatMul", "Gemm", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",

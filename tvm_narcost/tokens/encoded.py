@@ -13,6 +13,7 @@ from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import KernelDescriber, KernelFacts, kernel_facts
 from tvm_narcost.tokens.inlining import INLINING_RUNTIMES
 from tvm_narcost.tokens.roofline import roofline
+from tvm_narcost.tokens.tiled import tiled_bounds
 
 __all__ = ["EncodedPlan", "PlanEncoder", "encode_plan"]
 
@@ -58,6 +59,8 @@ class PlanEncoder:
 
 def _encode(plan: FusionPlan, facts: KernelFacts, profile: HardwareProfile) -> EncodedPlan:
     bounds = roofline(facts, profile)
+    if profile.runtime.name in INLINING_RUNTIMES:
+        bounds = tiled_bounds(facts, profile, bounds)
     tokens = encode_kernels(facts, profile, bounds).values
     for values in (tokens, bounds.total_us):
         values.setflags(write=False)  # the same arrays are given to whoever asks

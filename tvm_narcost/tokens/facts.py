@@ -16,6 +16,7 @@ from relay_frontend.ops import operator_category
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.extents import EXTENTS, node_extents
 from tvm_narcost.tokens.inlining import InlinedWork, inline, moving_member
+from tvm_narcost.tokens.loops import ProductLoops, product_loops
 
 __all__ = ["COLUMNS", "KernelDescriber", "KernelFacts", "forget_nodes", "kernel_facts"]
 
@@ -47,6 +48,7 @@ class KernelFacts:
         activations: the activation that is fused into it, or empty.
         values: float64 [kernels, len(COLUMNS)], raw counts; see COLUMNS.
         sources: for each kernel the kernels that it reads from, ascending.
+        loops: of each kernel's main node, where operators are inlined and it is a sum of products; else None.
     """
 
     ops: tuple[str, ...]
@@ -54,6 +56,7 @@ class KernelFacts:
     activations: tuple[str, ...]
     values: NDArray[np.float64]
     sources: tuple[tuple[int, ...], ...]
+    loops: tuple[ProductLoops | None, ...]
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One column, [kernels]."""
@@ -103,6 +106,7 @@ class KernelDescriber:
             activations=tuple(kernel.own.activation for kernel in kernels),
             values=values,
             sources=sources,
+            loops=tuple(kernel.own.loops for kernel in kernels),
         )
 
     def _kernel(self, members: tuple[int, ...]) -> "_Kernel":
@@ -140,7 +144,7 @@ class _Own:
     """What a kernel's own nodes alone make of it.
 
     Attributes:
-        op, category, activation: see :class:`KernelFacts`.
+        op, category, activation, loops: see :class:`KernelFacts`.
         row: the columns before ``_STATIC``.
     """
 
@@ -148,6 +152,7 @@ class _Own:
     category: str
     activation: str
     row: Sequence[float]
+    loops: ProductLoops | None
 
 
 _MOST_DESCRIBED = 16384  # about 30 MB
@@ -180,7 +185,8 @@ def _own(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _Own:
     main = _main_node(graph, members, work.flops)
     row = _static_row(graph, members, main, costs, work, moving_member(graph, members) if inlining else None)
     op = graph.nodes[main].op
-    return _Own(op, operator_category(op), _activation(graph, members, main), row)
+    loops = product_loops(graph, main) if inlining else None
+    return _Own(op, operator_category(op), _activation(graph, members, main), row, loops)
 
 
 def _counted(costs: Sequence[OperatorCost]) -> InlinedWork:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hardware_profiles import HardwareProfile
 from tvm_narcost.tokens.facts import KernelFacts
 
-__all__ = ["LEVELS", "Roofline", "cache_level", "roofline"]
+__all__ = ["LEVELS", "Roofline", "cache_level", "roofline", "weights_us"]
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,30 @@ def roofline(facts: KernelFacts, profile: HardwareProfile) -> Roofline:
     device = profile.device
     peak_gflops = dict(device.peak_gflops)["float32"] * profile.runtime.threads
     flops = facts.column("flops") - facts.column("padding_flops")
-    parameter_bytes = facts.column("parameter_bytes")
     moved = facts.column("input_bytes") + facts.column("output_bytes")
-    footprint = parameter_bytes.sum() + (facts.column("output_bytes").max() if len(facts) else 0.0)
     # 1 GFLOP/s is 1e3 FLOP a microsecond, 1 GB/s is 1e3 bytes a microsecond.
     compute_us = flops / (peak_gflops * 1e3)
     memory_us = (
         facts.column("input_bytes") / _bandwidth(facts.column("oldest_age_bytes") + moved, profile)
         + facts.column("output_bytes") / _bandwidth(moved, profile)
-        + parameter_bytes / _bandwidth(np.full(len(facts), footprint), profile)
-    ) / 1e3
+    ) / 1e3 + weights_us(facts, profile)
     return Roofline(
         compute_us, memory_us, np.maximum(compute_us, memory_us) + device.call_overhead_us / max(len(facts), 1)
     )
+
+
+def weights_us(facts: KernelFacts, profile: HardwareProfile, share: float = 1.0) -> NDArray[np.float64]:
+    """Time that each kernel's weights take to come from where those of the whole plan lie, [kernels].
+
+    Args:
+        facts: of the plan.
+        profile: where it runs.
+        share: of a cache that weights find.
+    """
+    parameter_bytes = facts.column("parameter_bytes")
+    footprint = parameter_bytes.sum() + facts.column("output_bytes").max(initial=0.0)
+    times_us: NDArray[np.float64] = parameter_bytes / _bandwidth(np.full(len(facts), footprint / share), profile) / 1e3
+    return times_us
 
 
 LEVELS = ("l1", "l2", "l3", "memory")

@@ -12,11 +12,11 @@ from tvm.s_tir.dlight.base import ScheduleRule
 from hardware_profiles import HardwareProfile
 from tvm_narcost.hook.schedules.convolution import Convolution
 from tvm_narcost.hook.schedules.injective import Injective
-from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.packing import CONSTANTS, PACKED, Packing
 from tvm_narcost.hook.schedules.reduction import RowReduction
 from tvm_narcost.hook.schedules.weights import constant_operands, pack_constants
 from tvm_narcost.hook.target import target_of
+from tvm_narcost.tokens.machine import Machine
 
 __all__ = ["cpu_rules", "normalized", "schedule"]
 

@@ -15,12 +15,10 @@ from tvm import s_tir, tirx
 
 from tvm_narcost.hook.schedules.injective import PARTITION, in_order, spread, vectorize
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads
-from tvm_narcost.hook.schedules.machine import Machine
+from tvm_narcost.tokens.machine import Machine
+from tvm_narcost.tokens.tiles import Tile, best_tile
 
-__all__ = ["Contraction", "Tile", "find_contraction", "operands_of", "schedule_contraction", "tile_of"]
-
-_LATENCY = 4  # cycles of a multiply-add, of which two start in each cycle: eight must be under way
-_PORTS = 2
+__all__ = ["Contraction", "find_contraction", "operands_of", "schedule_contraction", "tile_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +43,6 @@ class Contraction:
     depthwise: bool
     strided: bool = False
     outermost: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """How much of the output is held in registers: ``rows`` of ``vectors`` vectors of ``lanes`` values."""
-
-    rows: int
-    vectors: int
-    lanes: int
 
 
 def find_contraction(block: Block) -> Contraction | None:
@@ -153,51 +142,20 @@ def _depends(operand: Any, variable: Any) -> bool:
 
 
 def tile_of(contraction: Contraction, machine: Machine, *, filled: bool = False) -> Tile:
-    """The tile whose multiply-adds wait least for loads, for each other, and for values outside of the output.
+    """The tile of a contraction, see :func:`best_tile`.
 
     Args:
         contraction: what is computed.
         machine: what computes it.
         filled: whether tiles may reach beyond the vector axis, which is then filled up.
     """
-    full = machine.lanes(contraction.block.bits)
-    rows = contraction.block.extents[contraction.tiled] if contraction.tiled is not None else 1
-    best, least = Tile(1, 1, 1), float("inf")
-    for lanes, ragged in _lanes(contraction, full, filled):
-        for vectors in _vectors(contraction.group, lanes, machine, ragged):
-            for height in range(1, min(rows, machine.accumulators // vectors) + 1):
-                sums = height * vectors
-                loaded = vectors + height if not contraction.depthwise else 1.5 * sums
-                cycles = max(sums / _PORTS, loaded / _PORTS, _LATENCY) + 0.2
-                wasted = _wasted(rows, height) * _wasted(contraction.group, vectors * lanes)
-                cost = cycles * wasted / (sums * lanes) * (1 + 0.01 * abs(vectors - 2))
-                if cost < least - 1e-9:
-                    best, least = Tile(height, vectors, lanes), cost
-    return best
-
-
-def _lanes(contraction: Contraction, full: int, filled: bool) -> list[tuple[int, bool]]:
-    """Lanes a vector may have, and whether vectors of so many may reach beyond the axis.
-
-    Whole vectors, or the smallest power of two that holds the axis, where it is filled up; else the largest power of
-    two that divides it, or whole vectors, of which the last one is cut.
-    """
-    group = contraction.group
-    if filled:
-        return [(min(full, 1 << (group - 1).bit_length()), True)]
-    dividing = next(full >> shift for shift in range(full.bit_length()) if group % (full >> shift) == 0)
-    whole_axis = group == contraction.block.extents[contraction.vector]
-    return [(dividing, False), *([(full, True)] if dividing < full < group and whole_axis else [])]
-
-
-def _vectors(group: int, lanes: int, machine: Machine, ragged: bool) -> list[int]:
-    """How many vectors of so many lanes a tile may have side by side."""
-    most = range(1, machine.accumulators + 1)
-    return [n for n in most if n * lanes < group + lanes and (ragged or group % (n * lanes) == 0)]
-
-
-def _wasted(extent: int, tile: int) -> float:
-    return -(-extent // tile) * tile / extent
+    block = contraction.block
+    rows = block.extents[contraction.tiled] if contraction.tiled is not None else 1
+    whole_axis = contraction.group == block.extents[contraction.vector]
+    tile, _ = best_tile(
+        rows, contraction.group, machine, block.bits, filled=filled, cut=whole_axis, depthwise=contraction.depthwise
+    )
+    return tile
 
 
 def schedule_contraction(kernel: Kernel, contraction: Contraction, tile: Tile, machine: Machine) -> str | None:

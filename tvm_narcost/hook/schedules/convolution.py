@@ -4,12 +4,13 @@ from tvm import s_tir, tirx
 from tvm.s_tir.dlight.base import ScheduleRule
 from tvm.target import Target
 
-from tvm_narcost.hook.schedules.contraction import Contraction, Tile, find_contraction, schedule_contraction, tile_of
+from tvm_narcost.hook.schedules.contraction import Contraction, find_contraction, schedule_contraction, tile_of
 from tvm_narcost.hook.schedules.injective import inline_injective, schedule_injective
 from tvm_narcost.hook.schedules.kernel import Kernel, open_kernel
-from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.packing import pack_operand, packing_of
 from tvm_narcost.hook.schedules.reduction import reduce_into_lanes, vectorize_lanes
+from tvm_narcost.tokens.machine import Machine
+from tvm_narcost.tokens.tiles import Tile
 
 __all__ = ["Convolution"]
 

@@ -10,7 +10,7 @@ from tvm.s_tir.dlight.base import ScheduleRule
 from tvm.target import Target
 
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, has_call, is_dear, loads, open_kernel
-from tvm_narcost.hook.schedules.machine import Machine
+from tvm_narcost.tokens.machine import Machine
 
 __all__ = [
     "PARTITION",

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from tvm import tirx
 from tvm.ir import TensorLoad
 
-from tvm_narcost.hook.schedules.contraction import Contraction, Tile, operands_of, tile_of
+from tvm_narcost.hook.schedules.contraction import Contraction, operands_of, tile_of
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, loads
-from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.rewrite import nest, rebuilt, replaced
+from tvm_narcost.tokens.machine import Machine
+from tvm_narcost.tokens.tiles import Tile
 
 __all__ = ["CONSTANTS", "PACKED", "Choice", "Packing", "pack_operand", "packing_of"]
 

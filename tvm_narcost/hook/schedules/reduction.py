@@ -18,8 +18,8 @@ from tvm_narcost.hook.schedules.injective import (
     vectorize,
 )
 from tvm_narcost.hook.schedules.kernel import Block, Kernel, extents, loads, open_kernel
-from tvm_narcost.hook.schedules.machine import Machine
 from tvm_narcost.hook.schedules.rewrite import nest, rebuilt, replaced
+from tvm_narcost.tokens.machine import Machine
 
 __all__ = ["RowReduction", "reduce_into_lanes", "vectorize_lanes"]
 

@@ -1,0 +1,55 @@
+"""What kernels of a compiler that tiles by its own rule are going to take: convolutions and matrix products by tiles.
+
+A roofline knows how many multiply-adds there are, and not that eleven channels leave a vector of sixteen lanes partly
+empty, or that two rows cannot keep both ports busy. The rule that tiles them does (:mod:`tvm_narcost.tokens.tiles`).
+And in such a kernel one thing is done after the other: padding is copied, sums are made, what follows is computed, and
+weights come from as far as they have to. Its time is therefore their sum and not, as a roofline's, the larger one.
+"""
+
+from hardware_profiles import HardwareProfile
+from tvm_narcost.tokens.facts import KernelFacts
+from tvm_narcost.tokens.machine import Machine
+from tvm_narcost.tokens.roofline import Roofline, weights_us
+from tvm_narcost.tokens.tiles import PORTS, best_tile
+
+__all__ = ["tiled_bounds"]
+
+_BITS = 32
+# Of what the profile calls a cache a network's weights find about this share: what else a pass touches, and neighbours
+# on a shared cache, drive them out. On Zen 5 with 32 MiB they come at the memory's rate from 8 MB on.
+_SHARE_OF_CACHE = 0.25
+# Cycles to copy a vector of what is padded, found on Zen 5. With as much padding before as after, and otherwise: TVM
+# then leaves the question whether a value is padding in the innermost loop.
+_PADDING_CYCLES = 7.0
+_ASKEW_CYCLES = 22.0
+_FLOPS_OF_ONE = 2  # a multiply-add is one instruction, and so is an operation of what follows it, which counts as one
+
+
+def tiled_bounds(facts: KernelFacts, profile: HardwareProfile, bounds: Roofline) -> Roofline:
+    """The bounds of a plan's kernels with those of sums of products replaced, and all of them sums.
+
+    Args:
+        facts: described with ``inlining``, see :func:`tvm_narcost.tokens.facts.kernel_facts`.
+        profile: where it runs.
+        bounds: of :func:`tvm_narcost.tokens.roofline.roofline`.
+    """
+    machine = Machine.of(profile)
+    lanes = machine.lanes(_BITS)
+    peak_flops_a_us = dict(profile.device.peak_gflops)["float32"] * 1e3
+    cycles_a_us = peak_flops_a_us / (_FLOPS_OF_ONE * PORTS * lanes)
+    flops, compute_us = facts.column("flops"), bounds.compute_us.copy()
+    for kernel, loops in enumerate(facts.loops):
+        if loops is None:
+            continue
+        _, cycles = best_tile(
+            loops.rows, loops.width, machine, _BITS,
+            filled=loops.filled, cut=loops.cut, depthwise=loops.depthwise,
+        )  # fmt: skip
+        copied = loops.padded / lanes * (_ASKEW_CYCLES if loops.askew else _PADDING_CYCLES)
+        following = max(flops[kernel] - _FLOPS_OF_ONE * loops.multiply_adds, 0.0)
+        compute_us[kernel] = (
+            (cycles * loops.multiply_adds + copied) / cycles_a_us + _FLOPS_OF_ONE * following / peak_flops_a_us
+        ) / profile.runtime.threads
+    memory_us = bounds.memory_us + weights_us(facts, profile, _SHARE_OF_CACHE) - weights_us(facts, profile)
+    overhead_us = profile.device.call_overhead_us / max(len(facts), 1)
+    return Roofline(compute_us, memory_us, compute_us + memory_us + overhead_us)
