@@ -54,7 +54,7 @@ def test_width_and_header() -> None:
     assert WIDTH <= 160
     assert sequence.values.shape == (4, WIDTH)
     assert sequence.values.dtype == np.float32
-    assert (sequence.schema, sequence.version) == ("default", 2)
+    assert (sequence.schema, sequence.version) == ("default", 3)
     assert len(set(OPERATORS)) == len(OPERATORS)
     assert len(set(QUANTITIES)) == len(QUANTITIES)
 

@@ -33,8 +33,8 @@ class ChoiceRule:
     doubt: float = 1.0
 
 
-RELATIVE_RULE = ChoiceRule(margin=0.04, doubt=0.5)
-"""Where plans are compared by PlanCosts: what fusing gains and costs alone are two members with errors of their own."""
+RELATIVE_RULE = ChoiceRule(margin=0.04, doubt=0.0)
+"""Where plans are compared by PlanCosts: what fusing gains and costs alone are two members, whose mean counts."""
 
 
 def sure_gains(latency_ms: NDArray[np.float64], default: int, rule: ChoiceRule) -> NDArray[np.float64]:
