@@ -18,7 +18,7 @@ def choices_table(document: Mapping[str, Any]) -> tuple[list[str], Rows, str]:
             _cell(figures["mean_regret"], 3),
             _cell(figures["speedup"], 3),
             _cell(figures["smallest_speedup"], 2),
-            "" if label == "tvm_default" else _cell(figures["default_mape_of_families"], 0),
+            "" if label == "tvm_default" else _cell(figures["default_mape_of_families"], 1),
         ]
         for label, figures in document["figures"].items()
     ]
