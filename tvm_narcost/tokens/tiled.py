@@ -6,8 +6,13 @@ And in such a kernel one thing is done after the other: padding is copied, sums 
 weights come from as far as they have to. Its time is therefore their sum and not, as a roofline's, the larger one.
 """
 
+import functools
+
+import numpy as np
+
 from hardware_profiles import HardwareProfile
 from tvm_narcost.tokens.facts import KernelFacts
+from tvm_narcost.tokens.loops import ProductLoops
 from tvm_narcost.tokens.machine import Machine
 from tvm_narcost.tokens.roofline import Roofline, weights_us
 from tvm_narcost.tokens.tiles import PORTS, best_tile
@@ -34,22 +39,23 @@ def tiled_bounds(facts: KernelFacts, profile: HardwareProfile, bounds: Roofline)
         bounds: of :func:`tvm_narcost.tokens.roofline.roofline`.
     """
     machine = Machine.of(profile)
-    lanes = machine.lanes(_BITS)
     peak_flops_a_us = dict(profile.device.peak_gflops)["float32"] * 1e3
-    cycles_a_us = peak_flops_a_us / (_FLOPS_OF_ONE * PORTS * lanes)
-    flops, compute_us = facts.column("flops"), bounds.compute_us.copy()
-    for kernel, loops in enumerate(facts.loops):
-        if loops is None:
-            continue
-        _, cycles = best_tile(
-            loops.rows, loops.width, machine, _BITS,
-            filled=loops.filled, cut=loops.cut, depthwise=loops.depthwise,
-        )  # fmt: skip
-        copied = loops.padded / lanes * (_ASKEW_CYCLES if loops.askew else _PADDING_CYCLES)
-        following = max(flops[kernel] - _FLOPS_OF_ONE * loops.multiply_adds, 0.0)
-        compute_us[kernel] = (
-            (cycles * loops.multiply_adds + copied) / cycles_a_us + _FLOPS_OF_ONE * following / peak_flops_a_us
-        ) / profile.runtime.threads
+    cycles_a_us = peak_flops_a_us / (_FLOPS_OF_ONE * PORTS * machine.lanes(_BITS))
+    cycles = np.array([0.0 if loops is None else _cycles(loops, machine) for loops in facts.loops])
+    multiply_adds = np.array([0.0 if loops is None else loops.multiply_adds for loops in facts.loops])
+    following = np.maximum(facts.column("flops") - _FLOPS_OF_ONE * multiply_adds, 0.0)
+    product_us = cycles / cycles_a_us + _FLOPS_OF_ONE * following / peak_flops_a_us
+    compute_us = np.where(multiply_adds > 0, product_us / profile.runtime.threads, bounds.compute_us)
     memory_us = bounds.memory_us + weights_us(facts, profile, _SHARE_OF_CACHE) - weights_us(facts, profile)
     overhead_us = profile.device.call_overhead_us / max(len(facts), 1)
     return Roofline(compute_us, memory_us, compute_us + memory_us + overhead_us)
+
+
+@functools.lru_cache(maxsize=16384)
+def _cycles(loops: ProductLoops, machine: Machine) -> float:
+    """Cycles of one core for a product in its tile, and for the padded copy of what it reads."""
+    _, one = best_tile(
+        loops.rows, loops.width, machine, _BITS, filled=loops.filled, cut=loops.cut, depthwise=loops.depthwise
+    )
+    copied = loops.padded / machine.lanes(_BITS) * (_ASKEW_CYCLES if loops.askew else _PADDING_CYCLES)
+    return one * loops.multiply_adds + copied
