@@ -59,19 +59,26 @@ def conv(shape: tuple[int, ...], out: tuple[int, ...], weight: tuple[int, ...], 
 def test_loops_of_convolutions_with_channels_last() -> None:
     padded = conv((1, 9, 7, 6), (1, 9, 7, 20), (20, 6, 3, 3), channels_last=1, pads=(1, 1, 1, 1))
     assert product_loops(padded, 0) == ProductLoops(
-        7, 20, 9 * 7 * 20 * 6 * 9, filled=True, cut=True, depthwise=False, padded=11 * 9 * 6, askew=False
+        7, 20, 9 * 7 * 20 * 6 * 9, filled=True, depthwise=False, padded=11 * 9 * 6, askew=False
     )
     grouped = conv((1, 1, 8, 6), (1, 1, 8, 30), (30, 2, 1, 1), channels_last=1, group=3, pads=(0, 0, 0, 0))
-    assert product_loops(grouped, 0) == ProductLoops(8, 10, 8 * 30 * 2, filled=True, cut=True, depthwise=False)
+    assert product_loops(grouped, 0) == ProductLoops(8, 10, 8 * 30 * 2, filled=True, depthwise=False)
     depthwise = conv((1, 8, 8, 24), (1, 4, 4, 24), (24, 1, 3, 3), channels_last=1, group=24, pads=(0, 0, 1, 1))
     assert product_loops(depthwise, 0) == ProductLoops(
-        4, 24, 4 * 4 * 24 * 9, filled=False, cut=True, depthwise=True, padded=9 * 9 * 24, askew=True
+        4, 24, 4 * 4 * 24 * 9, filled=False, depthwise=True, padded=9 * 9 * 24, askew=True
     )
+
+
+def test_padding_that_crops_is_not_copied() -> None:
+    cropped = conv((1, 9, 9, 6), (1, 7, 9, 20), (20, 6, 1, 1), channels_last=1, pads=(-1, 0, -1, 0))
+    found = product_loops(cropped, 0)
+    assert found is not None
+    assert (found.padded, found.askew) == (0, False)
 
 
 def test_loops_of_a_convolution_with_channels_first_run_along_lines() -> None:
     found = product_loops(conv((1, 6, 9, 7), (1, 20, 9, 7), (20, 6, 1, 1), pads=(0, 0, 0, 0)), 0)
-    assert found == ProductLoops(20, 7, 9 * 7 * 20 * 6, filled=False, cut=True, depthwise=False)
+    assert found == ProductLoops(20, 7, 9 * 7 * 20 * 6, filled=False, depthwise=False)
 
 
 def test_loops_of_matrix_products_and_of_nothing_else() -> None:
@@ -80,9 +87,9 @@ def test_loops_of_matrix_products_and_of_nothing_else() -> None:
     sketch.node("Relu", weighted)
     sketch.node("MatMul", sketch.input(), sketch.input(1), shape=(8, 12))
     graph = sketch.done()
-    assert product_loops(graph, 0) == ProductLoops(8, 32, 8 * 16 * 32, filled=True, cut=True, depthwise=False)
+    assert product_loops(graph, 0) == ProductLoops(8, 32, 8 * 16 * 32, filled=True, depthwise=False)
     assert product_loops(graph, 1) is None
-    assert product_loops(graph, 2) == ProductLoops(8, 12, 8 * 16 * 12, filled=False, cut=True, depthwise=False)
+    assert product_loops(graph, 2) == ProductLoops(8, 12, 8 * 16 * 12, filled=False, depthwise=False)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

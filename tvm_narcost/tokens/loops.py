@@ -18,7 +18,7 @@ class ProductLoops:
     Attributes:
         rows, width: extents of the axes that are unrolled and vectorised; the width is that of one group.
         multiply_adds: in all, those of padding too.
-        filled, cut, depthwise: see there.
+        filled, depthwise: see there; the last vector may be cut.
         padded: elements of the padded copy of the input; 0 without padding.
         askew: whether there is more padding on one side than on the other.
     """
@@ -27,7 +27,6 @@ class ProductLoops:
     width: int
     multiply_adds: float
     filled: bool
-    cut: bool
     depthwise: bool
     padded: int = 0
     askew: bool = False
@@ -46,7 +45,7 @@ def product_loops(graph: OpGraph, index: int) -> ProductLoops | None:
     if node.op == "Conv":
         return _convolution(graph, index, multiply_adds)
     constant = any(edge.source == PARAMETER for edge in node.inputs)
-    return ProductLoops(int(m), int(n), multiply_adds, filled=constant, cut=True, depthwise=False)
+    return ProductLoops(int(m), int(n), multiply_adds, filled=constant, depthwise=False)
 
 
 def _convolution(graph: OpGraph, index: int, multiply_adds: float) -> ProductLoops:
@@ -62,16 +61,16 @@ def _convolution(graph: OpGraph, index: int, multiply_adds: float) -> ProductLoo
     padded, askew = _padding(attributes.get("pads"), read, is_last=is_last)
     own = max(out_channels // groups, 1)
     if not is_last:  # vectors lie along a line of the image, and channels are unrolled
-        return ProductLoops(own, line, multiply_adds, False, True, False, padded, askew)
+        return ProductLoops(own, line, multiply_adds, False, False, padded, askew)
     depthwise = groups > 1 and groups == channels
     width = out_channels if depthwise else own
-    return ProductLoops(line, width, multiply_adds, not depthwise, True, depthwise, padded, askew)
+    return ProductLoops(line, width, multiply_adds, not depthwise, depthwise, padded, askew)
 
 
 def _padding(pads: object, read: tuple[int, ...], *, is_last: bool) -> tuple[int, bool]:
     """Elements of the padded input, and whether the sides differ; zeros where nothing is padded."""
     spatial = read[1:-1] if is_last else read[2:]
-    if not isinstance(pads, tuple) or len(pads) != 2 * len(spatial) or not any(pads):
+    if not isinstance(pads, tuple) or len(pads) != 2 * len(spatial) or not any(pads) or min(pads) < 0:
         return 0, False
     before, after = pads[: len(spatial)], pads[len(spatial) :]
     extents = [extent + low + high for extent, low, high in zip(spatial, before, after, strict=True)]

@@ -1,4 +1,4 @@
-"""What a schedule asks of the device: how wide its vectors are, how many it holds, how many threads run."""
+"""What compiled code asks of the device: how wide its vectors are, how many it holds, how many threads run."""
 
 from dataclasses import dataclass
 

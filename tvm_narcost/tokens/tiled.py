@@ -23,8 +23,8 @@ _BITS = 32
 # Of what the profile calls a cache a network's weights find about this share: what else a pass touches, and neighbours
 # on a shared cache, drive them out. On Zen 5 with 32 MiB they come at the memory's rate from 8 MB on.
 _SHARE_OF_CACHE = 0.25
-# Cycles to copy a vector of what is padded, found on Zen 5. With as much padding before as after, and otherwise: TVM
-# then leaves the question whether a value is padding in the innermost loop.
+# Cycles to copy a vector of what is padded, found on Zen 5: with as much padding before as after, and otherwise, which
+# takes three times as long.
 _PADDING_CYCLES = 7.0
 _ASKEW_CYCLES = 22.0
 _FLOPS_OF_ONE = 2  # a multiply-add is one instruction, and so is an operation of what follows it, which counts as one
@@ -55,7 +55,7 @@ def tiled_bounds(facts: KernelFacts, profile: HardwareProfile, bounds: Roofline)
 def _cycles(loops: ProductLoops, machine: Machine) -> float:
     """Cycles of one core for a product in its tile, and for the padded copy of what it reads."""
     _, one = best_tile(
-        loops.rows, loops.width, machine, _BITS, filled=loops.filled, cut=loops.cut, depthwise=loops.depthwise
+        loops.rows, loops.width, machine, _BITS, filled=loops.filled, cut=True, depthwise=loops.depthwise
     )
     copied = loops.padded / machine.lanes(_BITS) * (_ASKEW_CYCLES if loops.askew else _PADDING_CYCLES)
     return one * loops.multiply_adds + copied
