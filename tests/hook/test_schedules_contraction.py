@@ -150,13 +150,13 @@ def test_tile_fits_the_registers() -> None:
 @pytest.mark.parametrize("facts", [AVX2, AVX512], ids=["avx2", "avx512"])
 @pytest.mark.parametrize("groups", [1, 3, 24])
 def test_tokens_read_the_same_tile_off_the_node(facts: HardwareProfile, groups: int) -> None:
+    outputs = 24 if groups == 24 else 48
     sketch = Sketch((1, 12, 10, 24))
-    sketch.node("Conv", sketch.input(), sketch.weight(48 if groups < 24 else 24, 24 // groups, 3, 3),
-                shape=(1, 10, 8, 48 if groups < 24 else 24), kernel_shape=(3, 3), pads=(0, 0, 0, 0), strides=(1, 1),
-                dilations=(1, 1), group=groups, channels_last=1)  # fmt: skip
+    sketch.node("Conv", sketch.input(), sketch.weight(outputs, 24 // groups, 3, 3), shape=(1, 10, 8, outputs),
+                kernel_shape=(3, 3), pads=(0, 0, 0, 0), strides=(1, 1), dilations=(1, 1), group=groups,
+                channels_last=1)  # fmt: skip
     loops = product_loops(sketch.done(), 0)
-    weight = (3, 3, 24 // groups, 48 if groups < 24 else 24)
-    found = contraction(kernel(conv2d(groups=groups), (1, 12, 10, 24), weight))
+    found = contraction(kernel(conv2d(groups=groups), (1, 12, 10, 24), (3, 3, 24 // groups, outputs)))
     machine = Machine.of(facts)
     assert loops is not None
     assert (loops.width, loops.depthwise) == (found.group, found.depthwise)

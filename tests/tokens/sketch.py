@@ -68,7 +68,7 @@ def unit_plan(graph: OpGraph) -> FusionPlan:
     return FusionPlan(graph, tuple((index,) for index in range(len(graph.nodes))), "rules")
 
 
-def round_profile(*, threads: int = 1) -> HardwareProfile:
+def round_profile(*, threads: int = 1, runtime: str = "onnxruntime") -> HardwareProfile:
     """A device of round figures, so that a bound can be worked out in one's head."""
     device = DeviceFacts(
         name="round", cpu_model="round", isa=("avx512f",), cores=4, vector_bytes=64,
@@ -77,8 +77,8 @@ def round_profile(*, threads: int = 1) -> HardwareProfile:
         bandwidth_gb_s=(("l1", 400.0), ("l2", 200.0), ("l3", 100.0), ("memory", 10.0)),
         call_overhead_us=6.0,
     )  # fmt: skip
-    runtime = RuntimeFacts("onnxruntime", "1.0", threads, "rules")
-    return HardwareProfile("round.onnxruntime", device, runtime, MeasurementProtocol())
+    facts = RuntimeFacts(runtime, "1.0", threads, "rules")
+    return HardwareProfile(f"round.{runtime}", device, facts, MeasurementProtocol())
 
 
 @st.composite

@@ -58,9 +58,7 @@ class PlanEncoder:
 
 
 def _encode(plan: FusionPlan, facts: KernelFacts, profile: HardwareProfile) -> EncodedPlan:
-    bounds = roofline(facts, profile)
-    if profile.runtime.name in INLINING_RUNTIMES:
-        bounds = tiled_bounds(facts, profile, bounds)
+    bounds = (tiled_bounds if profile.runtime.name in INLINING_RUNTIMES else roofline)(facts, profile)
     tokens = encode_kernels(facts, profile, bounds).values
     for values in (tokens, bounds.total_us):
         values.setflags(write=False)  # the same arrays are given to whoever asks

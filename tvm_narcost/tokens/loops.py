@@ -8,8 +8,6 @@ from tvm_narcost.tokens.extents import EXTENTS, node_extents
 
 __all__ = ["ProductLoops", "product_loops"]
 
-_PRODUCT = EXTENTS.index("m")
-
 
 @dataclass(frozen=True, slots=True)
 class ProductLoops:
@@ -37,34 +35,24 @@ def product_loops(graph: OpGraph, index: int) -> ProductLoops | None:
     node = graph.nodes[index]
     if node.op not in ("Conv", "MatMul", "Gemm") or not node.outputs:
         return None
-    extents = node_extents(node.op, node.attributes, graph.input_types(index), node.outputs)
-    m, n, k, products = extents[_PRODUCT : _PRODUCT + 4]
-    multiply_adds = m * n * k * max(products, 1)
+    extents = dict(
+        zip(EXTENTS, node_extents(node.op, node.attributes, graph.input_types(index), node.outputs), strict=True)
+    )
+    rows, width = int(extents["m"]), int(extents["n"])
+    multiply_adds = rows * width * extents["k"] * max(extents["products"], 1)
     if not multiply_adds:
         return None
-    if node.op == "Conv":
-        return _convolution(graph, index, multiply_adds)
-    constant = any(edge.source == PARAMETER for edge in node.inputs)
-    return ProductLoops(int(m), int(n), multiply_adds, filled=constant, depthwise=False)
-
-
-def _convolution(graph: OpGraph, index: int, multiply_adds: float) -> ProductLoops:
-    node = graph.nodes[index]
-    attributes, read = node.attribute_map, graph.input_types(index)[0].shape
-    written = node.outputs[0].shape
-    group = attributes.get("group", 1)
-    groups = group if isinstance(group, int) and group > 0 else 1
-    is_last = attributes.get("channels_last") == 1
-    channels, out_channels = (read[-1], written[-1]) if is_last else (read[1], written[1])
-    spatial = written[1:-1] if is_last else written[2:]
-    line = next((extent for extent in reversed(spatial) if extent > 1), 1)
-    padded, askew = _padding(attributes.get("pads"), read, is_last=is_last)
-    own = max(out_channels // groups, 1)
+    if node.op != "Conv":
+        constant = any(edge.source == PARAMETER for edge in node.inputs)
+        return ProductLoops(rows, width, multiply_adds, filled=constant, depthwise=False)
+    is_last = node.attribute_map.get("channels_last") == 1
+    padding = _padding(node.attribute_map.get("pads"), graph.input_types(index)[0].shape, is_last=is_last)
+    line = int(extents["out_w"] if extents["out_w"] > 1 else extents["out_h"])
     if not is_last:  # vectors lie along a line of the image, and channels are unrolled
-        return ProductLoops(own, line, multiply_adds, False, False, padded, askew)
-    depthwise = groups > 1 and groups == channels
-    width = out_channels if depthwise else own
-    return ProductLoops(line, width, multiply_adds, not depthwise, depthwise, padded, askew)
+        return ProductLoops(width, line, multiply_adds, False, False, *padding)
+    depthwise = 1 < extents["group"] == extents["in_channels"]
+    width = int(extents["out_channels"]) if depthwise else width
+    return ProductLoops(line, width, multiply_adds, not depthwise, depthwise, *padding)
 
 
 def _padding(pads: object, read: tuple[int, ...], *, is_last: bool) -> tuple[int, bool]:

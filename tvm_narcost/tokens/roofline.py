@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hardware_profiles import HardwareProfile
 from tvm_narcost.tokens.facts import KernelFacts
 
-__all__ = ["LEVELS", "Roofline", "cache_level", "roofline", "weights_us"]
+__all__ = ["LEVELS", "Roofline", "cache_level", "compute_us", "data_us", "overhead_us", "roofline", "weights_us"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Roofline:
         compute_us: FLOPs that are really done over the peak of all threads.
         memory_us: bytes over the bandwidth of the cache level that holds them.
         total_us: the larger of the two, plus its share of the overhead of one call; they sum to the network's bound.
+            Of a compiler that tiles the sum of the two, which is no bound: see tiled.py.
     """
 
     compute_us: NDArray[np.float64]
@@ -34,19 +35,29 @@ class Roofline:
 
 def roofline(facts: KernelFacts, profile: HardwareProfile) -> Roofline:
     """Bound each kernel of a plan on a profile."""
-    device = profile.device
-    peak_gflops = dict(device.peak_gflops)["float32"] * profile.runtime.threads
-    flops = facts.column("flops") - facts.column("padding_flops")
+    compute = compute_us(facts, profile)
+    memory = data_us(facts, profile) + weights_us(facts, profile)
+    return Roofline(compute, memory, np.maximum(compute, memory) + overhead_us(facts, profile))
+
+
+# 1 GFLOP/s is 1e3 FLOP a microsecond, 1 GB/s is 1e3 bytes a microsecond.
+
+
+def compute_us(facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.float64]:
+    """Time of each kernel's FLOPs at the peak of all threads, without those of padding, [kernels]."""
+    peak_gflops = dict(profile.device.peak_gflops)["float32"] * profile.runtime.threads
+    times_us: NDArray[np.float64] = (facts.column("flops") - facts.column("padding_flops")) / (peak_gflops * 1e3)
+    return times_us
+
+
+def data_us(facts: KernelFacts, profile: HardwareProfile) -> NDArray[np.float64]:
+    """Time that what each kernel reads takes to come, without weights, and what it writes to go, [kernels]."""
     moved = facts.column("input_bytes") + facts.column("output_bytes")
-    # 1 GFLOP/s is 1e3 FLOP a microsecond, 1 GB/s is 1e3 bytes a microsecond.
-    compute_us = flops / (peak_gflops * 1e3)
-    memory_us = (
+    times_us: NDArray[np.float64] = (
         facts.column("input_bytes") / _bandwidth(facts.column("oldest_age_bytes") + moved, profile)
         + facts.column("output_bytes") / _bandwidth(moved, profile)
-    ) / 1e3 + weights_us(facts, profile)
-    return Roofline(
-        compute_us, memory_us, np.maximum(compute_us, memory_us) + device.call_overhead_us / max(len(facts), 1)
-    )
+    ) / 1e3
+    return times_us
 
 
 def weights_us(facts: KernelFacts, profile: HardwareProfile, share: float = 1.0) -> NDArray[np.float64]:
@@ -61,6 +72,11 @@ def weights_us(facts: KernelFacts, profile: HardwareProfile, share: float = 1.0)
     footprint = parameter_bytes.sum() + facts.column("output_bytes").max(initial=0.0)
     times_us: NDArray[np.float64] = parameter_bytes / _bandwidth(np.full(len(facts), footprint / share), profile) / 1e3
     return times_us
+
+
+def overhead_us(facts: KernelFacts, profile: HardwareProfile) -> float:
+    """Each kernel's share of the overhead of one call."""
+    return profile.device.call_overhead_us / max(len(facts), 1)
 
 
 LEVELS = ("l1", "l2", "l3", "memory")

@@ -6,15 +6,13 @@ And in such a kernel one thing is done after the other: padding is copied, sums 
 weights come from as far as they have to. Its time is therefore their sum and not, as a roofline's, the larger one.
 """
 
-import functools
-
 import numpy as np
 
 from hardware_profiles import HardwareProfile
 from tvm_narcost.tokens.facts import KernelFacts
 from tvm_narcost.tokens.loops import ProductLoops
 from tvm_narcost.tokens.machine import Machine
-from tvm_narcost.tokens.roofline import Roofline, weights_us
+from tvm_narcost.tokens.roofline import Roofline, compute_us, data_us, overhead_us, weights_us
 from tvm_narcost.tokens.tiles import PORTS, best_tile
 
 __all__ = ["tiled_bounds"]
@@ -30,13 +28,12 @@ _ASKEW_CYCLES = 22.0
 _FLOPS_OF_ONE = 2  # a multiply-add is one instruction, and so is an operation of what follows it, which counts as one
 
 
-def tiled_bounds(facts: KernelFacts, profile: HardwareProfile, bounds: Roofline) -> Roofline:
-    """The bounds of a plan's kernels with those of sums of products replaced, and all of them sums.
+def tiled_bounds(facts: KernelFacts, profile: HardwareProfile) -> Roofline:
+    """A roofline with sums of products by their tiles, and with computing and moving added up.
 
     Args:
         facts: described with ``inlining``, see :func:`tvm_narcost.tokens.facts.kernel_facts`.
         profile: where it runs.
-        bounds: of :func:`tvm_narcost.tokens.roofline.roofline`.
     """
     machine = Machine.of(profile)
     peak_flops_a_us = dict(profile.device.peak_gflops)["float32"] * 1e3
@@ -45,13 +42,11 @@ def tiled_bounds(facts: KernelFacts, profile: HardwareProfile, bounds: Roofline)
     multiply_adds = np.array([0.0 if loops is None else loops.multiply_adds for loops in facts.loops])
     following = np.maximum(facts.column("flops") - _FLOPS_OF_ONE * multiply_adds, 0.0)
     product_us = cycles / cycles_a_us + _FLOPS_OF_ONE * following / peak_flops_a_us
-    compute_us = np.where(multiply_adds > 0, product_us / profile.runtime.threads, bounds.compute_us)
-    memory_us = bounds.memory_us + weights_us(facts, profile, _SHARE_OF_CACHE) - weights_us(facts, profile)
-    overhead_us = profile.device.call_overhead_us / max(len(facts), 1)
-    return Roofline(compute_us, memory_us, compute_us + memory_us + overhead_us)
+    compute = np.where(multiply_adds > 0, product_us / profile.runtime.threads, compute_us(facts, profile))
+    memory = data_us(facts, profile) + weights_us(facts, profile, _SHARE_OF_CACHE)
+    return Roofline(compute, memory, compute + memory + overhead_us(facts, profile))
 
 
-@functools.lru_cache(maxsize=16384)
 def _cycles(loops: ProductLoops, machine: Machine) -> float:
     """Cycles of one core for a product in its tile, and for the padded copy of what it reads."""
     _, one = best_tile(
