@@ -50,6 +50,16 @@ def test_leaves_scale_and_splits_and_base_stay() -> None:
     assert BoostedTrees.from_json(stump()).scaled(0.5).predict(rows).tolist() == [10.5, 11.5, 11]
 
 
+def test_trees_of_one_leaf_stand_among_others() -> None:
+    forest = {
+        "columns": 2, "base": 10.0, "roots": [0, 1, 6], "column": [0, 1, 0, 0, 0, 0, 0],
+        "threshold": [0.25, 0.5, 1.0, -1.0, 2.0, 3.0, 0.125],
+        "left": [0, 2, 2, 4, 4, 5, 6], "right": [0, 3, 2, 5, 4, 5, 6],
+    }  # fmt: skip
+    rows = np.array([[0, 0.49], [-1, 9], [-2, 9]], np.float32)
+    assert BoostedTrees.from_json(forest).predict(rows).tolist() == [11.375, 13.375, 12.375]
+
+
 def test_no_rows_give_no_sums() -> None:
     assert BoostedTrees.from_json(stump()).predict(np.zeros((0, 2), np.float32)).shape == (0,)
 
@@ -185,9 +195,12 @@ def test_a_tree_that_is_deep_on_one_side() -> None:
         BoostedTrees.from_json(chain(13))
 
 
-def test_more_trees_than_memory_would_hold() -> None:
-    with pytest.raises(ValueError, match="5000 trees would have more than 16777216 leaves"):
-        BoostedTrees.from_json({**chain(12), "roots": [0] * 5000})
+@pytest.mark.parametrize(
+    "change", [{"roots": [0, 0]}, {"roots": [0, 2]}, {"right": [1, 1, 4, 3, 4]}, {"left": [3, 1, 3, 3, 4]}]
+)
+def test_a_node_of_two_trees_or_two_parents(change: Document) -> None:
+    with pytest.raises(ValueError, match="reached in two ways"):
+        BoostedTrees.from_json({**stump(), **change})
 
 
 def test_missing_and_unknown_fields_are_all_named() -> None:

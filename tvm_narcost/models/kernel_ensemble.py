@@ -6,13 +6,14 @@ steps that blocking and cache sizes make. They fail on different families, and t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tvm_narcost.models.distinct import distinct_rows
 from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.narformer_session import NarFormerSession
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens import default
 from tvm_narcost.tokens.sequence import pad_tokens
@@ -25,7 +26,7 @@ TREE_COLUMNS = default.WIDTH - default.TOPOLOGY_WIDTH
 CORRECTION_COLUMNS = TREE_COLUMNS + 2
 """A correction sees what the trees see, and what the members make of the kernel: see :func:`correction_rows`."""
 
-_BATCH_TOKENS = 1024  # padding counted; what the widest layer makes of them is about a core's cache
+_BATCH_TOKENS = 256  # padding counted; more of them are no faster
 _YARDSTICK = len(default.OPERATORS) + len(default.CATEGORIES) + len(default.ACTIVATIONS)
 _YARDSTICK += default.QUANTITIES.index("roofline_us")  # the token's logarithm of the yardstick
 
@@ -86,31 +87,37 @@ class KernelEnsemble:
     def _uncorrected(self, tokens: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
         """Networks repeat their blocks: of kernels that no member can tell apart, one is computed."""
         columns = max(TREE_COLUMNS, *(network.config.seen_columns for network in self.networks))
-        distinct = [distinct_rows(values[:, :columns]) for values in tokens]
-        kept = [values[rows] for values, (rows, _) in zip(tokens, distinct, strict=True)]
-        counts = [np.bincount(place, minlength=len(rows)).astype(np.float32) for rows, place in distinct]
-        found = self._by_networks(kept, counts)
-        if self.trees is not None:
-            rows = self.trees.predict(np.concatenate(kept)[:, :TREE_COLUMNS])
-            parts = np.split(rows, np.cumsum([len(own) for own in kept])[:-1])
-            found = [np.concatenate([logs, part[None]]) for logs, part in zip(found, parts, strict=True)]
-        return [logs[:, place] for logs, (_, place) in zip(found, distinct, strict=True)]
+        rows = np.concatenate(tokens)
+        kept, place = distinct_rows(rows[:, :columns])
+        rows = rows[kept]
+        places = np.split(place, np.cumsum([len(values) for values in tokens])[:-1])
+        own = [np.unique(found, return_inverse=True, return_counts=True) for found in places]
+        found = self._by_networks([rows[kernels] for kernels, _, _ in own], [counts for _, _, counts in own])
+        logs = [by_network[:, back] for by_network, (_, back, _) in zip(found, own, strict=True)]
+        if self.trees is None:
+            return logs
+        by_trees = self.trees.sums(rows[:, :TREE_COLUMNS])
+        return [np.concatenate([mine, by_trees[None, found]]) for mine, found in zip(logs, places, strict=True)]
 
     def _by_networks(
-        self, tokens: Sequence[NDArray[np.float32]], counts: Sequence[NDArray[np.float32]]
+        self, tokens: Sequence[NDArray[np.float32]], counts: Sequence[NDArray[np.intp]]
     ) -> list[NDArray[np.float64]]:
         """[networks, tokens] for each plan; ``counts``, [tokens] of each, says how many kernels a token stands for."""
         lengths = [len(values) for values in tokens]
         found = [np.zeros((len(self.networks), 0))] * len(tokens)
         for chosen in _batches(lengths):
-            values = torch.from_numpy(pad_tokens([tokens[index] for index in chosen]).values)
-            weight = torch.from_numpy(pad_tokens([counts[index][:, None] for index in chosen]).values[..., 0])
-            with torch.inference_mode():
-                logs = torch.stack([network(values, weight) for network in self.networks])  # [N, B, T]
-            padded = logs.double().numpy()
+            values = pad_tokens([tokens[index] for index in chosen]).values
+            weight = np.zeros(values.shape[:2], np.float32)
+            for row, index in enumerate(chosen):
+                weight[row, : lengths[index]] = counts[index]
+            padded = np.stack([session.predict(values, weight) for session in self._sessions]).astype(np.float64)
             for row, index in enumerate(chosen):
                 found[index] = padded[:, row, : lengths[index]]
         return found
+
+    @cached_property
+    def _sessions(self) -> list[NarFormerSession]:
+        return [NarFormerSession(network) for network in self.networks]
 
     @property
     def members(self) -> int:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from tvm_narcost.models.linear import Linear
 
-__all__ = ["NarFormer", "NarFormerConfig"]
+__all__ = ["FARTHEST", "NarFormer", "NarFormerConfig"]
 
 # No network of narcost's comes near these; a config out of a corrupt file may.
 _WIDEST = 4096
 _DEEPEST = 64
-_FARTHEST = 8.0  # deviations from a column's mean that a token may be
+FARTHEST = 8.0  # deviations from a column's mean that a token may be
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class NarFormer(nn.Module):
             [B, T] for ``kernels`` (values at padding mean nothing), [B] for ``network``.
         """
         if self.config.output == "kernels":  # the paper's tokens are sines and cosines, and stay as they are
-            tokens = self._with_topology(((tokens - self.mean) / self.scale).clamp(-_FARTHEST, _FARTHEST))
+            tokens = self._with_topology(((tokens - self.mean) / self.scale).clamp(-FARTHEST, FARTHEST))
         x = embedded = self.embed(tokens)  # [B, T, D]
         if self.depth is not None and depth_code is not None:
             x = torch.cat([x, F.relu(self.depth(depth_code))[:, None]], dim=1)
@@ -251,7 +251,7 @@ class NarFormer(nn.Module):
         known = slice(first, first + len(values))
         config = replace(self.config, token_width=self.config.token_width - len(values))
         state = self.state_dict()
-        told = ((values - state["mean"][known]) / state["scale"][known]).clamp(-_FARTHEST, _FARTHEST)
+        told = ((values - state["mean"][known]) / state["scale"][known]).clamp(-FARTHEST, FARTHEST)
         state["embed.bias"] = state["embed.bias"] + state["embed.weight"][:, known] @ told
         for name in ("mean", "scale", "embed.weight"):
             state[name] = torch.cat([state[name][..., :first], state[name][..., known.stop :]], dim=-1)

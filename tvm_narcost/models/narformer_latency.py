@@ -64,7 +64,7 @@ class NarFormerLatency:
         plan = encoded.plan
         latency_ms = float(estimate.kernels_us.sum()) / 1e3
         interval = self.facts.interval
-        opaque = any(is_opaque(node.op) for node in plan.graph.nodes)  # what it computes, nobody knows
+        opaque = any(map(is_opaque, {node.op for node in plan.graph.nodes}))  # what it computes, nobody knows
         spread = math.exp(interval.widest_log_ratio if opaque else interval.log_ratio(estimate.signs))
         return Prediction(
             latency_ms=latency_ms,

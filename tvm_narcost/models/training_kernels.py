@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tvm_narcost.models.distinct import distinct_rows
 from tvm_narcost.tokens import default, facts
 
 __all__ = ["COLUMNS", "TrainingKernels", "extend_training_kernels", "fit_training_kernels"]
@@ -62,9 +61,8 @@ class TrainingKernels:
         columns = own_columns(tokens)
         for operator, rows in _rows_by_operator(operators).items():
             if operator in self._spaces:
-                space, own = self._spaces[operator], columns[rows]
-                kept, place = distinct_rows(own)
-                relative[rows] = space.nearest(space.whiten(own[kept]))[place] / self.limits[operator]
+                space = self._spaces[operator]
+                relative[rows] = space.nearest(space.whiten(columns[rows])) / self.limits[operator]
         return relative
 
     @functools.cached_property

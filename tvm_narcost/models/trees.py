@@ -1,4 +1,4 @@
-"""BoostedTrees: fitted by XGBoost, kept and evaluated as plain arrays.
+"""BoostedTrees: fitted by XGBoost, kept as plain arrays, evaluated by ONNX Runtime.
 
 XGBoost's own reader ends the process on some corrupt files (an empty one, a child's index out of range), and takes a
 third of a second to import. Arrays can be checked before they are trusted.
@@ -11,19 +11,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.distinct import distinct_rows
+from tvm_narcost.models.session import new_session
 
 if TYPE_CHECKING:
     import xgboost
 
 __all__ = ["BoostedTrees", "trees_of_booster"]
 
-_ROWS = 256  # that are evaluated together: what is made of them stays in a core's cache
-_DEEPEST = 12  # levels; complete trees take twice the memory for each
-_MOST_PLACES = 2**24
+_DEEPEST = 12  # levels
+_SMALLER = 1  # the mode of a node whose value goes left where it is smaller
 
 
 @dataclass(frozen=True)
@@ -50,39 +52,16 @@ class BoostedTrees:
     def predict(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """The sum of the leaves that each row [rows, columns] ends in, [rows]; equal rows are followed down once."""
         kept, place = distinct_rows(rows)
-        parts = [self._sums(rows[kept[first : first + _ROWS]]) for first in range(0, len(kept), _ROWS)]
-        found: NDArray[np.float64] = np.concatenate([np.zeros(0), *parts])[place]
-        return found
+        return self.sums(rows[kept])[place]
+
+    def sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What :meth:`predict` gives, for rows that are known to differ."""
+        sums: NDArray[np.float32] = self._session.run(None, {"rows": rows})[0]
+        return self.base + sums[:, 0].astype(np.float64)
 
     @cached_property
-    def _levels(self) -> tuple[list[tuple[NDArray[np.intp], NDArray[np.float32]]], NDArray[np.float32]]:
-        """Column and threshold of each place of all trees, level by level, as if every tree were complete; the leaves.
-
-        Place p of a level goes on to 2p or, where the value is not smaller, to 2p + 1 of the next; the places below a
-        leaf are that leaf again.
-        """
-        levels, place = [], self.roots
-        while (self.left[place] != place).any():
-            levels.append((self.column[place].astype(np.intp), self.threshold[place]))
-            place = np.stack([self.left[place], self.right[place]], axis=1).ravel()
-        return levels, self.threshold[place]
-
-    def _sums(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        levels, leaves = self._levels
-        values = rows.ravel()
-        start = np.arange(len(rows)) * rows.shape[1]  # of each row in values
-        place = np.repeat(np.arange(len(self.roots))[:, None], len(rows), axis=1)  # [trees, rows]
-        position, value, bound = np.empty_like(place), *np.empty((2, *place.shape), np.float32)
-        # Of all that is done here most is looking up: every place is in range, and a look-up that clips does not check.
-        for column, threshold in levels:
-            column.take(place, out=position, mode="clip")
-            position += start
-            values.take(position, out=value, mode="clip")
-            threshold.take(place, out=bound, mode="clip")
-            place += place
-            place += value >= bound
-        sums: NDArray[np.float64] = self.base + leaves.take(place).sum(axis=0, dtype=np.float64)
-        return sums
+    def _session(self) -> Any:
+        return new_session(_graph(self), ("", 20), ("ai.onnx.ml", 5))
 
     def with_known_columns(self, values: NDArray[np.float32]) -> "BoostedTrees":
         """The trees over the columns before the last ones, whose values are known: one a column, float32 [some]."""
@@ -148,8 +127,7 @@ class BoostedTrees:
         inner = (left > here) & (right > here) & (left < nodes) & (right < nodes)
         if not (leaf | inner).all():
             raise ValueError(f"node {int(np.argmin(leaf | inner))} is no leaf and its children do not lie behind it")
-        if len(roots) * 2 ** _depth(roots, left, right) > _MOST_PLACES:
-            raise ValueError(f"{len(roots)} trees would have more than {_MOST_PLACES} leaves if they were complete")
+        _check_trees(roots, left, right)
         return cls(columns, base, roots, column, threshold, left, right)
 
     @classmethod
@@ -170,6 +148,31 @@ class BoostedTrees:
         return trees
 
 
+def _graph(trees: BoostedTrees) -> onnx.GraphProto:
+    """Rows -> sums without the base: an ONNX TreeEnsemble, which counts nodes and leaves apart."""
+    leaf = trees.left == np.arange(len(trees.left))
+    number = np.where(leaf, np.cumsum(leaf), np.cumsum(~leaf)) - 1  # among the leaves, or among the nodes
+    # A tree that is one leaf is written as a node whose children are both that leaf.
+    alone = trees.roots[leaf[trees.roots]]
+    node = np.concatenate([np.flatnonzero(~leaf), alone])
+    root = number[trees.roots]
+    root[leaf[trees.roots]] = np.count_nonzero(~leaf) + np.arange(len(alone))
+    left, right = trees.left[node], trees.right[node]
+    ensemble = helper.make_node(
+        "TreeEnsemble", ["rows"], ["sums"], domain="ai.onnx.ml", n_targets=1, tree_roots=root.tolist(),
+        nodes_modes=numpy_helper.from_array(np.full(len(node), _SMALLER, np.uint8), "modes"),
+        nodes_featureids=trees.column[node].tolist(),
+        nodes_splits=numpy_helper.from_array(trees.threshold[node], "splits"),
+        nodes_truenodeids=number[left].tolist(), nodes_trueleafs=leaf[left].astype(int).tolist(),
+        nodes_falsenodeids=number[right].tolist(), nodes_falseleafs=leaf[right].astype(int).tolist(),
+        leaf_targetids=[0] * int(leaf.sum()),
+        leaf_weights=numpy_helper.from_array(trees.threshold[leaf], "leaves"),
+    )  # fmt: skip
+    entering = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", trees.columns])
+    leaving = helper.make_tensor_value_info("sums", TensorProto.FLOAT, ["N", 1])
+    return helper.make_graph([ensemble], "trees", [entering], [leaving])
+
+
 def _depth(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
     """Levels of the deepest tree, leaves not counted.
 
@@ -183,6 +186,23 @@ def _depth(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.
             return depth
         level = np.unique(np.concatenate([left[level], right[level]]))
     raise ValueError(f"a tree of more than {_DEEPEST} levels")
+
+
+def _check_trees(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.int32]) -> None:
+    """Every node lies below one root, by one way, and not too deep.
+
+    Raises:
+        ValueError: it does not.
+    """
+    level, seen = roots, np.zeros(len(left), np.bool_)
+    for _ in range(_DEEPEST + 1):
+        if len(np.unique(level)) < len(level) or seen[level].any():
+            raise ValueError("a node is reached in two ways")
+        seen[level] = True
+        level = level[left[level] != level]  # a leaf names itself
+        level = np.concatenate([left[level], right[level]])
+    if len(level):
+        raise ValueError(f"a tree of more than {_DEEPEST} levels")
 
 
 def _integers(document: Mapping[str, Any], name: str) -> NDArray[np.int32]:

@@ -1,0 +1,160 @@
+"""NarFormerSession: a trained NAR-Former as a graph that ONNX Runtime evaluates.
+
+torch spends more time between the operators of so small a network than ONNX Runtime does, half of all with one network.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from tvm_narcost.models.narformer import FARTHEST, NarFormer
+from tvm_narcost.models.session import new_session
+
+__all__ = ["NarFormerSession"]
+
+_OPSET = 20  # the first with Gelu
+
+
+class NarFormerSession:
+    """A trained network of output ``kernels``; what it predicts is what the network does, to rounding."""
+
+    def __init__(self, network: NarFormer) -> None:
+        self._session = new_session(_Graph(network).whole(), ("", _OPSET))
+
+    def predict(self, tokens: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See :meth:`NarFormer.forward`.
+
+        Args:
+            tokens: float32 [B, T, token_width], padded.
+            weight: float32 [B, T], how many equal tokens each one stands for, 0 where none is.
+
+        Returns:
+            float32 [B, T]; values at padding mean nothing.
+        """
+        found: NDArray[np.float32] = self._session.run(None, {"tokens": tokens, "weight": weight})[0]
+        return found
+
+
+class _Graph:
+    """The operators of one network, made in the order in which :mod:`~tvm_narcost.models.narformer` has them.
+
+    Every method adds operators and returns the name of what the last one gives.
+    """
+
+    def __init__(self, network: NarFormer) -> None:
+        self.config = network.config
+        self.state = {name: value.numpy() for name, value in network.state_dict().items()}
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def whole(self) -> onnx.GraphProto:
+        """From tokens and weight to values."""
+        standard = self.op("Div", self.op("Sub", "tokens", self.known("mean")), self.known("scale"))
+        clipped = self.op("Clip", standard, self.constant(np.float32(-FARTHEST)), self.constant(np.float32(FARTHEST)))
+        x = embedded = self.linear("embed", self.with_topology(clipped))
+        keep = self.op("Unsqueeze", self.op("Log", "weight"), self.constant(np.array([1, 2])))  # [B, 1, 1, T]
+        for index in range(self.config.encoder_blocks):
+            x = self.block(f"blocks.{index}", x, keep)
+        self.head(embedded, x, keep)
+        ends: dict[str, list[str | int]] = {
+            "tokens": ["B", "T", self.config.token_width],
+            "weight": ["B", "T"],
+            "values": ["B", "T"],
+        }
+        *entering, leaving = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ends[name]) for name in ends]
+        return helper.make_graph(self.nodes, "narformer", entering, [leaving], self.constants)
+
+    def with_topology(self, tokens: str) -> str:
+        """What of each token is embedded."""
+        coded = self.config.topology_width
+        if self.config.topology == "concat" or not coded:
+            return tokens
+        rest = self.config.token_width - coded
+        if self.config.topology == "none":
+            return self.columns(tokens, 0, rest)
+        first = self.op("Add", self.columns(tokens, 0, coded), self.columns(tokens, rest, rest + coded))
+        return self.op("Concat", first, self.columns(tokens, coded, rest), axis=-1)
+
+    def head(self, embedded: str, x: str, keep: str) -> None:
+        """The values; what stands for the whole network is multiplied once, not once a token."""
+        width = self.config.model_width
+        weight = self.state["head.0.weight"].T  # [parts of width, width]
+        hidden = self.product(self.op("Concat", embedded, x, axis=-1), weight[: 2 * width])
+        if self.config.pooling != "none":
+            hidden = self.op("Add", hidden, self.product(self.pool(x, keep), weight[2 * width :]))
+        hidden = self.op("Gelu", self.op("Add", hidden, self.known("head.0.bias")))
+        last = self.constant(np.array([-1]))
+        self.nodes.append(helper.make_node("Squeeze", [self.linear("head.2", hidden), last], ["values"]))
+
+    def pool(self, x: str, keep: str) -> str:
+        """[B, T, D] -> [B, 1, D]."""
+        if self.config.pooling == "mean":
+            rows = self.constant(np.array([1]))
+            weight = self.op("Unsqueeze", "weight", self.constant(np.array([2])))
+            total = self.op("ReduceSum", self.op("Mul", x, weight), rows)
+            return self.op("Div", total, self.op("ReduceSum", weight, rows))
+        fused, fused_keep = x, keep
+        for index in range(len(self.config.fusion_queries)):
+            fused, fused_keep = self.fusion_stage(f"stages.{index}", fused, fused_keep, x, keep), ""
+        return fused
+
+    def fusion_stage(self, name: str, before: str, before_keep: str, tokens: str, keep: str) -> str:
+        queries = self.state[f"{name}.queries"]  # [1, N_k, D], the same for every network of the batch
+        batch = self.op("Shape", tokens, start=0, end=1)
+        shape = self.op("Concat", batch, self.constant(np.array(queries.shape[1:])), axis=0)
+        x = self.block(f"{name}.aggregate", self.op("Expand", self.constant(queries), shape), before_keep, before)
+        return self.block(f"{name}.fuse", self.block(f"{name}.standard", x, ""), keep, tokens)
+
+    def block(self, name: str, x: str, keep: str, memory: str = "") -> str:
+        query = self.norm(f"{name}.query_norm", x)
+        source = self.norm(f"{name}.memory_norm", memory) if memory else query
+        x = self.op("Add", x, self.attention(f"{name}.attention", query, source, keep))
+        hidden = self.linear(f"{name}.feed_forward.1", self.norm(f"{name}.feed_forward.0", x))
+        return self.op("Add", x, self.linear(f"{name}.feed_forward.3", self.op("Gelu", hidden)))
+
+    def attention(self, name: str, x: str, memory: str, keep: str) -> str:
+        width, heads = self.config.model_width, self.config.heads
+        key_value = self.linear(f"{name}.key_value", memory)
+        query = self.split(self.linear(f"{name}.query", x), (0, 2, 1, 3))
+        key = self.split(self.columns(key_value, 0, width), (0, 2, 3, 1))
+        value = self.split(self.columns(key_value, width, 2 * width), (0, 2, 1, 3))
+        scale = self.constant(np.float32((width // heads) ** -0.5))
+        scores = self.op("MatMul", self.op("Mul", query, scale), key)  # [B, H, Q, T]
+        shares = self.op("Softmax", self.op("Add", scores, keep) if keep else scores, axis=-1)
+        joined = self.op("Transpose", self.op("MatMul", shares, value), perm=(0, 2, 1, 3))
+        return self.linear(f"{name}.out", self.op("Reshape", joined, self.constant(np.array([0, 0, width]))))
+
+    def split(self, x: str, order: tuple[int, ...]) -> str:
+        """[B, T, D] -> [B, T, H, D/H], with its axes in another order."""
+        heads = self.constant(np.array([0, 0, self.config.heads, self.config.model_width // self.config.heads]))
+        return self.op("Transpose", self.op("Reshape", x, heads), perm=order)
+
+    def columns(self, x: str, first: int, behind: int) -> str:
+        """Columns ``first`` to ``behind`` of the last axis."""
+        return self.op("Slice", x, *(self.constant(np.array([place])) for place in (first, behind, -1)))
+
+    def norm(self, name: str, x: str) -> str:
+        return self.op("LayerNormalization", x, self.known(f"{name}.weight"), self.known(f"{name}.bias"), epsilon=1e-5)
+
+    def linear(self, name: str, x: str) -> str:
+        return self.op("Add", self.product(x, self.state[f"{name}.weight"].T), self.known(f"{name}.bias"))
+
+    def product(self, x: str, weight: NDArray[np.float32]) -> str:
+        return self.op("MatMul", x, self.constant(np.ascontiguousarray(weight)))
+
+    def known(self, name: str) -> str:
+        """A parameter by its name in the network."""
+        return self.constant(self.state[name])
+
+    def constant(self, value: NDArray[Any] | np.float32) -> str:
+        name = f"constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{operator}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        return name
