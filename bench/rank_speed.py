@@ -8,8 +8,7 @@ CPU time stands beside wall-clock time: other work on a shared core lengthens th
 import argparse
 import statistics
 import time
-
-import torch
+from typing import Any
 
 from bench.facts import write_result
 from hardware_profiles import HardwareProfile, load_profile
@@ -20,6 +19,7 @@ from tvm_narcost.fusion.legality import FusionSpace
 from tvm_narcost.fusion.patterns import patterns_of
 from tvm_narcost.fusion.ranking import RankedPlan, rank_by_artifact
 from tvm_narcost.fusion.search import SearchSettings
+from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.models.plan_models import PlanModels, open_plan_models
 from tvm_narcost.zoo import generate
 
@@ -36,15 +36,22 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=256)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    profile, models = load_profile(arguments.profile), open_plan_models(arguments.profile)
+    with pinned(1):
+        rows = measure(arguments.profile, arguments.candidates, arguments.runs)
+        result = {"runs": arguments.runs, "networks": rows}
+        print(write_result("rank_speed", "bench.rank_speed", arguments.profile, result))
+
+
+def measure(profile_id: str, candidates: int, runs: int) -> list[dict[str, Any]]:
+    """Figures of every network."""
+    profile, models = load_profile(profile_id), open_plan_models(profile_id)
     rows = []
     for family, seed in NETWORKS:
         graph = canonicalize(from_onnx(generate(family, seed)))
         wall_s, cpu_s = [], []
-        for _ in range(arguments.runs):
+        for _ in range(runs):
             started, cpu_started = time.perf_counter(), time.process_time()
-            ranked = rank_network(graph, models, profile, arguments.candidates)
+            ranked = rank_network(graph, models, profile, candidates)
             wall_s.append(time.perf_counter() - started)
             cpu_s.append(time.process_time() - cpu_started)
         row = {
@@ -58,8 +65,7 @@ def main() -> None:
         }
         print(row)
         rows.append(row)
-    result = {"runs": arguments.runs, "networks": rows}
-    print(write_result("rank_speed", "bench.rank_speed", arguments.profile, result))
+    return rows
 
 
 def rank_network(

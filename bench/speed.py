@@ -4,14 +4,11 @@ Beside light_resnet50 a network of 239 operators is predicted, and two networks 
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-
-import torch
 
 import tvm_narcost
 from bench.facts import light_model, write_result
@@ -21,6 +18,7 @@ from relay_frontend.onnx import from_onnx, load_model
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.fusion.planner import plan_without_runtime
+from tvm_narcost.measure.pinning import pinned
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.encoded import EncodedPlan, encode_plan
@@ -35,17 +33,22 @@ _BATCH_SEEDS = 2
 
 
 def main() -> None:
-    """Time light_resnet50 through every step, and the command line from a cold start."""
+    """Measure on one core, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="epyc-zen5.onnxruntime", help="whose models predict")
     parser.add_argument("--name", default="speed")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    with pinned(1):
+        write_result(arguments.name, "bench.speed", arguments.profile, measure(arguments.profile))
+
+
+def measure(profile_id: str) -> dict[str, object]:
+    """Figures of every step, with the models of a profile."""
     path = light_model("resnet50")
-    predictor = tvm_narcost.load(arguments.profile)
+    predictor = tvm_narcost.load(profile_id)
     model = predictor.model
     if not isinstance(model, NarFormerLatency):
-        raise SystemExit(f"profile {arguments.profile} has no NAR-Former, expected one with an artifact: narcost train")
+        raise SystemExit(f"profile {profile_id} has no NAR-Former, expected one with an artifact: narcost train")
     graph = load_graph(path)
     plan = predictor.plan(load_model(path))
     steps = {
@@ -60,14 +63,14 @@ def main() -> None:
     }
     for step, figures in steps.items():
         print(f"{step}: {figures['median_ms']:.2f} ms")
-    result = {
+    result: dict[str, object] = {
         "network": path.name,
         "steps": steps,
         "large": _large_network(model, predictor.profile),
         "batch": _batch(model, predictor.profile),
     }
     print(f"large network: {result['large']}\nbatch: {result['batch']}")
-    write_result(arguments.name, "bench.speed", arguments.profile, result)
+    return result
 
 
 def _large_network(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, object]:
@@ -138,8 +141,7 @@ def _timed(step: Callable[[], object], runs: int = _RUNS) -> dict[str, float]:
 
 
 def _run(*words: str) -> None:
-    command = [sys.executable, "-m", "tvm_narcost.cli.main", *words]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run([sys.executable, "-m", "tvm_narcost.cli.main", *words], check=True, capture_output=True)
 
 
 if __name__ == "__main__":

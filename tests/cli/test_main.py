@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from bench.facts import light_model
 from hardware_profiles.errors import ProfileError
 from relay_frontend.errors import ModelFileError
 from tvm_narcost.cli import main as cli
@@ -40,6 +41,19 @@ def raising(error: BaseException) -> object:
         raise error
 
     return run
+
+
+def test_prediction_needs_what_plans_and_not_what_learns() -> None:
+    """torch alone takes longer to import than all else that a prediction does."""
+    network = str(light_model("squeezenet"))
+    code = (
+        f"import sys; sys.argv[1:] = ['predict', {network!r}]\n"
+        "from tvm_narcost.cli.main import main\n"
+        "main()\n"
+        "print('loaded:', *sorted({'torch', 'xgboost', 'tvm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:

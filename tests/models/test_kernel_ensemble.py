@@ -11,7 +11,8 @@ from tests.models.untrained import untrained_narformer
 from tests.training.analytic import examples
 from tvm_narcost.models.kernel_ensemble import CORRECTION_COLUMNS, KernelEnsemble, correction_rows
 from tvm_narcost.models.kernel_sum import fit_trees
-from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.tokens import default
 from tvm_narcost.training.ensemble import ensemble_us, fit_context_trees
 
@@ -64,7 +65,7 @@ def test_equal_kernels_count_as_often_as_they_stand(
     network.standardise(torch.from_numpy(np.concatenate(known)))
     with torch.inference_mode():
         alone = network(torch.from_numpy(repeated)[None], torch.ones((1, len(repeated)), dtype=torch.bool))[0].numpy()
-    found = KernelEnsemble((network,), None).member_logs([known[2], repeated, known[3]])[1][0]
+    found = KernelEnsemble((network.trained(),), None).member_logs([known[2], repeated, known[3]])[1][0]
     assert np.allclose(found, alone, atol=1e-5)
     assert np.ptp(alone) > 0.01
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tvm_narcost.models.narformer import FusionStage, NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer import FusionStage, NarFormer
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.models.narformer_paper import PAPER_CONFIG, PAPER_NARROW_CONFIG
 
 KERNELS = NarFormerConfig(output="kernels", token_width=12, model_width=16, heads=4, encoder_blocks=2)
@@ -185,6 +186,7 @@ def test_quantity_far_beyond_training_is_cut_off() -> None:
         ({"fusion_queries": ()}, "fusion_queries"),
         ({"fusion_queries": (4, 2)}, "last one with 1 query"),
         ({"fusion_queries": (10**9, 1)}, "fusion_queries"),
+        ({"dropout": 1.0}, "dropout 1.0, expected a share"),
     ],
 )
 def test_impossible_sizes_are_refused(change: dict[str, Any], told: str) -> None:

@@ -7,7 +7,8 @@ from tests.training.analytic import PROFILE, examples
 from tvm_narcost.models.artifact import FORMAT_VERSION, ArtifactFacts
 from tvm_narcost.models.interval import IntervalModel
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
-from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.models.training_kernels import fit_training_kernels
 from tvm_narcost.tokens import default
@@ -29,9 +30,10 @@ def untrained_narformer(profile_id: str = PROFILE.id) -> NarFormerLatency:
     """Two members that know the operators and the sizes of the families plain and separable."""
     known = examples(("plain", "separable"), 10)
     torch.manual_seed(0)
-    ensemble = KernelEnsemble(tuple(NarFormer(_SMALL).eval() for _ in range(2)), None)
-    for network in ensemble.networks:
+    networks = [NarFormer(_SMALL).eval() for _ in range(2)]
+    for network in networks:
         network.standardise(torch.from_numpy(np.concatenate([example.tokens for example in known])))
+    ensemble = KernelEnsemble(tuple(network.trained() for network in networks), None)
     kernels = fit_training_kernels([(example.operators, example.tokens) for example in known])
     facts = ArtifactFacts(
         format_version=FORMAT_VERSION,

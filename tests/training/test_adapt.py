@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from tests.models.untrained import untrained_narformer
@@ -44,10 +43,9 @@ def source() -> FittedModels:
     trees = fit_context_trees(known, 0)
     doubled = dataclasses.replace(trees, base=2 * trees.base, threshold=_doubled_leaves(trees.threshold, trees.left))
     untrained = untrained_narformer()
-    silent = untrained.ensemble.networks[0]
-    with torch.no_grad():
-        for weight in silent.head[-1].parameters():
-            weight.zero_()
+    loud = untrained.ensemble.networks[0]
+    last = {name: np.zeros_like(value) for name, value in loud.weights.items() if name.startswith("head.2.")}
+    silent = dataclasses.replace(loud, weights={**loud.weights, **last})
     ensemble = KernelEnsemble((silent,), doubled)
     facts = dataclasses.replace(untrained.facts, config=NarFormerLatency.config_facts(ensemble))
     narformer = NarFormerLatency(ensemble, untrained.training_kernels, facts)

@@ -33,7 +33,7 @@ BRIEF = dataclasses.replace(TrainingSettings(), epochs=2, batch=4)
 
 
 def predict_us(networks: Sequence[NarFormer], measured: Sequence[Example]) -> list[NDArray[np.float64]]:
-    return ensemble_us(KernelEnsemble(tuple(networks), None), measured)
+    return ensemble_us(KernelEnsemble(tuple(network.trained() for network in networks), None), measured)
 
 
 def weights(seed: int, crop: int = 96) -> dict[str, torch.Tensor]:

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from tests.training.analytic import PROFILE, examples
 from tvm_narcost.errors import TrainingError
@@ -65,16 +64,15 @@ def test_what_is_known_of_a_profile_is_folded_away(trunk: Trunk, profile: object
     assert np.array_equal(
         ensemble.trees.predict(tokens[:, :TREE_COLUMNS]), trunk.trees.predict(wide[:, : -default.TOPOLOGY_WIDTH])
     )
-    mask = torch.ones((1, len(tokens)), dtype=torch.bool)
-    with torch.no_grad():
-        narrow = ensemble.networks[0](torch.from_numpy(tokens.copy())[None], mask)
-        by_trunk = trunk.networks[0](torch.from_numpy(wide)[None], mask)
+    once = np.ones((1, len(tokens)), np.float32)
+    narrow = ensemble.networks[0].predict(tokens[None], once)
+    by_trunk = trunk.networks[0].predict(wide[None], once)
     assert ensemble.networks[0].config == DEFAULT_CONFIG
-    assert torch.allclose(narrow, by_trunk, atol=1e-5)
+    assert np.allclose(narrow, by_trunk, atol=1e-5)
     assert len(ensemble.trees.column) < len(trunk.trees.column)
 
 
 def test_a_network_that_adds_topology_to_columns_cannot_be_folded() -> None:
-    network = NarFormer(dataclasses.replace(DEFAULT_CONFIG, topology="add"))
+    network = NarFormer(dataclasses.replace(DEFAULT_CONFIG, topology="add")).trained()
     with pytest.raises(ValueError, match="topology 'add', expected tokens that are embedded column by column"):
-        network.with_known_columns(3, torch.zeros(2))
+        network.with_known_columns(3, np.zeros(2, np.float32))

@@ -6,14 +6,12 @@ steps that blocking and cache sizes make. They fail on different families, and t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_narcost.models.distinct import distinct_rows
-from tvm_narcost.models.narformer import NarFormer
-from tvm_narcost.models.narformer_session import NarFormerSession
+from tvm_narcost.models.trained_narformer import TrainedNarFormer
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens import default
 from tvm_narcost.tokens.sequence import pad_tokens
@@ -57,7 +55,7 @@ class KernelEnsemble:
             logarithms, over the columns of :func:`correction_rows`; None where there is no other.
     """
 
-    networks: tuple[NarFormer, ...]
+    networks: tuple[TrainedNarFormer, ...]
     trees: BoostedTrees | None
     correction: BoostedTrees | None = None
 
@@ -110,14 +108,10 @@ class KernelEnsemble:
             weight = np.zeros(values.shape[:2], np.float32)
             for row, index in enumerate(chosen):
                 weight[row, : lengths[index]] = counts[index]
-            padded = np.stack([session.predict(values, weight) for session in self._sessions]).astype(np.float64)
+            padded = np.stack([network.predict(values, weight) for network in self.networks]).astype(np.float64)
             for row, index in enumerate(chosen):
                 found[index] = padded[:, row, : lengths[index]]
         return found
-
-    @cached_property
-    def _sessions(self) -> list[NarFormerSession]:
-        return [NarFormerSession(network) for network in self.networks]
 
     @property
     def members(self) -> int:

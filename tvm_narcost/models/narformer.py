@@ -9,100 +9,17 @@ Two configurations share the blocks:
   is the latency, so the breakdown is the prediction.
 """
 
-from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tvm_narcost.models.linear import Linear
+from tvm_narcost.models.narformer_config import FARTHEST, NarFormerConfig
+from tvm_narcost.models.trained_narformer import TrainedNarFormer
 
-__all__ = ["FARTHEST", "NarFormer", "NarFormerConfig"]
-
-# No network of narcost's comes near these; a config out of a corrupt file may.
-_WIDEST = 4096
-_DEEPEST = 64
-FARTHEST = 8.0  # deviations from a column's mean that a token may be
-
-
-@dataclass(frozen=True)
-class NarFormerConfig:
-    """Sizes of a NAR-Former.
-
-    Attributes:
-        output: ``kernels`` gives a value a token, ``network`` one value a network.
-        token_width: width of a token as encoded.
-        model_width: width of the transformer; tokens are projected to it where it differs.
-        static_width: width of the static feature that joins the fused vector; 0 for none.
-        encoder_blocks: standard blocks over the tokens.
-        fusion_queries: learned queries of each fusion stage, the last one 1.
-        feed_forward_ratio: hidden width of the feed-forward network over the model width.
-        dropout: of what attention and feed-forward add to the residual stream.
-        depth_token: append ReLU(Linear(depth code)) as the last token (paper, equation 9).
-        topology_width: columns at the end of a token that code where it and its sources stand; 0 for none.
-        topology: what becomes of them: ``concat`` embeds them with the rest, ``add`` adds them to the first columns
-            of the token before it is embedded, as positional encodings are, ``none`` leaves them out.
-        pooling: what stands for the whole network beside each token: ``fusion`` in stages, ``mean`` of the tokens
-            after the encoder, ``none``; for the output ``kernels``.
-    """
-
-    output: Literal["kernels", "network"]
-    token_width: int
-    model_width: int
-    heads: int
-    encoder_blocks: int
-    fusion_queries: tuple[int, ...] = (4, 2, 1)
-    feed_forward_ratio: int = 4
-    dropout: float = 0.1
-    static_width: int = 0
-    depth_token: bool = False
-    topology_width: int = 0
-    topology: Literal["concat", "add", "none"] = "concat"
-    pooling: Literal["fusion", "mean", "none"] = "fusion"
-
-    @property
-    def seen_columns(self) -> int:
-        """The first columns of a token; all others have no part in what comes out."""
-        return self.token_width - (self.topology_width if self.topology == "none" else 0)
-
-    def __post_init__(self) -> None:
-        if self.output not in ("kernels", "network"):
-            raise ValueError(f"output {self.output!r}, expected 'kernels' or 'network'")
-        self._check_topology()
-        self._check_sizes()
-
-    def _check_topology(self) -> None:
-        poolings = ("fusion", "mean", "none") if self.output == "kernels" else ("fusion",)
-        if self.topology not in ("concat", "add", "none") or self.pooling not in poolings:
-            raise ValueError(
-                f"topology {self.topology!r} and pooling {self.pooling!r}, expected concat, add or none, and "
-                f"{' or '.join(poolings)}"
-            )
-        if not 0 <= 2 * self.topology_width <= self.token_width:
-            raise ValueError(f"topology_width {self.topology_width}, expected from 0 to half of {self.token_width}")
-
-    def _check_sizes(self) -> None:
-        limits = {
-            "token_width": _WIDEST,
-            "model_width": _WIDEST,
-            "heads": _WIDEST,
-            "encoder_blocks": _DEEPEST,
-            "feed_forward_ratio": _DEEPEST,
-        }
-        wrong = [
-            f"{name} {getattr(self, name)}" for name, most in limits.items() if not 1 <= getattr(self, name) <= most
-        ]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)}: expected from 1 to {limits}")
-        if self.model_width % self.heads:
-            raise ValueError(f"model_width {self.model_width}, expected a multiple of heads {self.heads}")
-        queries = self.fusion_queries
-        if not 1 <= len(queries) <= _DEEPEST or not 1 <= min(queries) <= max(queries) <= _DEEPEST or queries[-1] != 1:
-            raise ValueError(
-                f"fusion_queries {queries[:8]}, expected up to {_DEEPEST} stages, the last one with 1 query"
-            )
+__all__ = ["NarFormer"]
 
 
 class Attention(nn.Module):
@@ -234,30 +151,9 @@ class NarFormer(nn.Module):
         out = self.head(vector)
         return out[:, 0]
 
-    def with_known_columns(self, first: int, values: Tensor) -> "NarFormer":
-        """The same network over tokens without some columns, whose values are known.
-
-        What they give to the embedding is the same for every token, and becomes part of its bias.
-
-        Args:
-            first: the first of the columns, before those that code topology.
-            values: float32 [columns].
-
-        Raises:
-            ValueError: the network does not embed its tokens, or adds topology to them before.
-        """
-        if not isinstance(self.embed, Linear) or self.config.topology == "add":
-            raise ValueError(f"topology {self.config.topology!r}, expected tokens that are embedded column by column")
-        known = slice(first, first + len(values))
-        config = replace(self.config, token_width=self.config.token_width - len(values))
-        state = self.state_dict()
-        told = ((values - state["mean"][known]) / state["scale"][known]).clamp(-FARTHEST, FARTHEST)
-        state["embed.bias"] = state["embed.bias"] + state["embed.weight"][:, known] @ told
-        for name in ("mean", "scale", "embed.weight"):
-            state[name] = torch.cat([state[name][..., :first], state[name][..., known.stop :]], dim=-1)
-        network = NarFormer(config)
-        network.load_state_dict(state)
-        return network.eval()
+    def trained(self) -> TrainedNarFormer:
+        """The network as it is now, to predict with."""
+        return TrainedNarFormer(self.config, {name: value.numpy().copy() for name, value in self.state_dict().items()})
 
     def _with_topology(self, tokens: Tensor) -> Tensor:
         """[B, T, token_width] -> [B, T, width of the embedding's input]."""

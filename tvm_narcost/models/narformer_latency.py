@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hardware_profiles import HardwareProfile
@@ -19,7 +18,8 @@ from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.artifact import ArtifactFacts, read_artifact, read_document, write_artifact, write_whole
 from tvm_narcost.models.estimate import Estimate, estimate_networks
 from tvm_narcost.models.kernel_ensemble import CORRECTION_COLUMNS, TREE_COLUMNS, KernelEnsemble
-from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer_config import NarFormerConfig
+from tvm_narcost.models.trained_narformer import STANDARD, TrainedNarFormer
 from tvm_narcost.models.training_kernels import COLUMNS, TrainingKernels
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.predictor import Prediction
@@ -28,7 +28,6 @@ from tvm_narcost.tokens.encoded import EncodedPlan, encode_plan
 
 __all__ = ["NarFormerLatency"]
 
-_WHOLE = ("mean", "scale")  # what tokens are standardised with is stored in full precision
 _KERNELS = "training"  # stands where a member's number stands in the names of the weights
 _TREES = "trees.json"
 _CORRECTION = "correction.json"
@@ -79,9 +78,9 @@ class NarFormerLatency:
     def save(self, folder: Path) -> None:
         """Write the artifact; weights in half precision, which moves a prediction by about a thousandth."""
         weights: dict[str, NDArray[Any]] = {
-            f"{member}.{name}": value.numpy() if name in _WHOLE else value.half().numpy()
+            f"{member}.{name}": value if name in STANDARD else value.astype(np.float16)
             for member, network in enumerate(self.ensemble.networks)
-            for name, value in network.state_dict().items()
+            for name, value in network.weights.items()
         }
         weights |= {f"{_KERNELS}.{operator}": points for operator, points in self.training_kernels.points.items()}
         write_artifact(folder, self.facts, weights)
@@ -161,39 +160,24 @@ def _read_trees(path: Path, columns: int) -> BoostedTrees:
     return trees
 
 
-def _networks(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tuple[NarFormer, ...]:
+def _networks(facts: ArtifactFacts, weights: Mapping[str, NDArray[Any]]) -> tuple[TrainedNarFormer, ...]:
     """The networks of an artifact; any of a dozen exceptions when its parts do not belong together."""
     sizes = {**facts.config, "fusion_queries": tuple(facts.config["fusion_queries"])}
     members = sizes.pop("members")
     for name in ("trees", "correction"):
         sizes.pop(name, None)
-    states: dict[str, dict[str, torch.Tensor]] = {}
+    states: dict[str, dict[str, NDArray[np.float32]]] = {}
     for name, value in weights.items():
         prefix, _, own_name = name.partition(".")
         if prefix == _KERNELS:
             continue
-        expected = np.float32 if own_name in _WHOLE else np.float16
+        expected = np.float32 if own_name in STANDARD else np.float16
         if value.dtype != expected:
             raise ValueError(f"{name} is {value.dtype}, expected {np.dtype(expected)}")
-        states.setdefault(prefix, {})[own_name] = torch.from_numpy(value.astype(np.float32))
+        states.setdefault(prefix, {})[own_name] = value.astype(np.float32)
     if set(states) != set(map(str, range(len(states)))) or len(states) != members:
         raise ValueError(f"weights of members {sorted(states)}, expected {members}")
     config = NarFormerConfig(**sizes)
-    if config.output != "kernels" or config.token_width != default.WIDTH:
-        raise ValueError(
-            f"{config.output} from tokens {config.token_width} wide, expected kernels from {default.WIDTH} wide"
-        )
-    # Sizes out of a corrupt file must not allocate what the file has no weights for.
-    blocks = config.encoder_blocks + 3 * len(config.fusion_queries) * (config.pooling == "fusion")
-    fewest = blocks * (4 + 2 * config.feed_forward_ratio) * config.model_width**2
-    networks = []
-    for member in range(members):
-        state = states[str(member)]
-        if sum(value.numel() for value in state.values()) < fewest:
-            raise ValueError(f"member {member} has fewer than {fewest} weights")
-        network = NarFormer(config)
-        network.load_state_dict(state)
-        if not bool((network.scale > 0).all()):
-            raise ValueError(f"member {member}: scale is not positive")
-        networks.append(network.eval())
-    return tuple(networks)
+    if config.token_width != default.WIDTH:
+        raise ValueError(f"tokens {config.token_width} wide, expected {default.WIDTH}")
+    return tuple(TrainedNarFormer(config, states[str(member)]) for member in range(members))

@@ -10,7 +10,8 @@ from torch import Tensor
 from hardware_profiles import HardwareProfile
 from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
-from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.predictor import Prediction
 from tvm_narcost.tokens.paper import STATIC_WIDTH, WIDTH, PaperTokens, encode_graph
 from tvm_narcost.tokens.sequence import pad_tokens

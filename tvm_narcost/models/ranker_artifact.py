@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tvm_narcost import __version__
 from tvm_narcost.errors import ArtifactError
 from tvm_narcost.models.artifact import read_document, read_weights, write_parts
-from tvm_narcost.models.narformer import NarFormerConfig
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.models.schedule_ranker import RANKER_CONFIG, ScheduleRanker
 from tvm_narcost.tokens import store_tokens
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tvm_narcost.models.narformer import Block, FusionStage, NarFormerConfig
+from tvm_narcost.models.narformer import Block, FusionStage
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.tokens.store_tokens import CONTEXT_WIDTH, WIDTH, StoreTokens
 
 __all__ = ["RANKER_CONFIG", "ScheduleRanker", "new_ranker", "predict_log_us"]

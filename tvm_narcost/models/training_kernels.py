@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from tvm_narcost.models.session import product
 from tvm_narcost.tokens import default, facts
 
 __all__ = ["COLUMNS", "TrainingKernels", "extend_training_kernels", "fit_training_kernels"]
@@ -79,7 +79,7 @@ class _Space:
         self._transform = whitening(columns)
         self.points = self.whiten(columns)
         squares = np.einsum("ij,ij->i", self.points, self.points)
-        self._product = torch.from_numpy(np.concatenate([-2 * self.points, squares[:, None]], axis=1).T.copy())
+        self._product = np.concatenate([-2 * self.points, squares[:, None]], axis=1).T.copy()
 
     def whiten(self, columns: NDArray[np.floating]) -> NDArray[np.float32]:
         """[kernels, len(COLUMNS)] in the new coordinates."""
@@ -93,10 +93,8 @@ class _Space:
             whitened: kernels in the new coordinates.
             kept: bool [kernels, points], which points count for which kernel; all of them by default.
         """
-        # A product is all that is [kernels, points]: |x - p|^2 but for the |x|^2 that is the same for all points. It is
-        # torch's, as the models' are: numpy's goes to threads of its own, which wait long where other cores are busy.
-        extended = torch.from_numpy(np.concatenate([whitened, np.ones((len(whitened), 1), np.float32)], axis=1))
-        square = (extended @ self._product).numpy()
+        # A product is all that is [kernels, points]: |x - p|^2 but for the |x|^2 that is the same for all points.
+        square = product(np.concatenate([whitened, np.ones((len(whitened), 1), np.float32)], axis=1), self._product)
         if kept is not None:
             square = np.where(kept, square, np.inf)
         least = square.min(axis=1) + np.einsum("ij,ij->i", whitened, whitened)

@@ -39,7 +39,7 @@ def _variant(
         changed = dataclasses.replace(DEFAULT_CONFIG, **config)  # type: ignore[arg-type]  # checked by the config
         chosen = dataclasses.replace(TrainingSettings(), **settings)  # type: ignore[arg-type]
         networks = [train_network(train, chosen, seed + 100 * member, config=changed) for member in range(members)]
-        return network_ms(ensemble_us(KernelEnsemble(tuple(networks), None), test))
+        return network_ms(ensemble_us(KernelEnsemble(tuple(network.trained() for network in networks), None), test))
 
     return predict
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.models.kernel_sum import fit_trees
-from tvm_narcost.models.narformer import NarFormerConfig
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens import default
 from tvm_narcost.training.examples import Example
@@ -34,7 +34,7 @@ def train_ensemble(
     networks = []
     for seed in seeds:
         progress(f"member {seed}")
-        networks.append(train_network(examples, settings, seed, config=config))
+        networks.append(train_network(examples, settings, seed, config=config).trained())
     progress("trees")
     return KernelEnsemble(tuple(networks), fit_context_trees(examples, seeds[0]))
 

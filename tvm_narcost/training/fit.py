@@ -1,5 +1,6 @@
 """From measured networks to an artifact: the members, what they err by on families held out, and the facts."""
 
+import dataclasses
 import hashlib
 import math
 import shutil
@@ -155,10 +156,7 @@ def known_kernels(examples: Sequence[Example]) -> TrainingKernels:
 
 def as_stored(ensemble: KernelEnsemble) -> KernelEnsemble:
     """The ensemble as its artifact will give it back: the networks' weights in half precision."""
-    for network in ensemble.networks:
-        for weight in network.parameters():
-            weight.data = weight.data.half().float()
-    return ensemble
+    return dataclasses.replace(ensemble, networks=tuple(network.as_stored() for network in ensemble.networks))
 
 
 def family_folds(families: Sequence[str], folds: int) -> list[tuple[str, ...]]:

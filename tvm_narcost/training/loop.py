@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tvm_narcost.errors import TrainingError
-from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.tokens import default
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.losses import kernel_loss

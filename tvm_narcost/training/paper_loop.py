@@ -11,7 +11,8 @@ from torch import nn
 
 from relay_frontend.graph import OpGraph
 from tvm_narcost.errors import TrainingError
-from tvm_narcost.models.narformer import NarFormer, NarFormerConfig
+from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.models.narformer_paper import PAPER_NARROW_CONFIG, NarFormerPaper, collate_paper
 from tvm_narcost.tokens.paper import encode_graph
 from tvm_narcost.training.losses import paper_loss

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tvm_narcost.errors import TrainingError
-from tvm_narcost.models.narformer import NarFormerConfig
+from tvm_narcost.models.narformer_config import NarFormerConfig
 from tvm_narcost.models.schedule_ranker import RANKER_CONFIG, ScheduleRanker
 from tvm_narcost.tokens.store_tokens import StoreTokens
 from tvm_narcost.training.optimization import Optimization

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hardware_profiles import HardwareProfile
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.models.kernel_ensemble import TREE_COLUMNS, KernelEnsemble
-from tvm_narcost.models.narformer import NarFormer
+from tvm_narcost.models.trained_narformer import TrainedNarFormer
 from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens import default
 from tvm_narcost.training.ensemble import train_ensemble
@@ -46,13 +45,13 @@ class Trunk:
         trees: over the same without position codes; None for none.
     """
 
-    networks: tuple[NarFormer, ...]
+    networks: tuple[TrainedNarFormer, ...]
     trees: BoostedTrees | None
 
     def of(self, profile: HardwareProfile) -> KernelEnsemble:
         """The members for one profile, over plain ``default`` tokens."""
         told = profile_columns(profile)
-        networks = tuple(network.with_known_columns(TREE_COLUMNS, torch.from_numpy(told)) for network in self.networks)
+        networks = tuple(network.with_known_columns(TREE_COLUMNS, told) for network in self.networks)
         return KernelEnsemble(networks, None if self.trees is None else self.trees.with_known_columns(told))
 
 

@@ -1,8 +1,6 @@
-"""NarFormerSession: a trained NAR-Former as a graph that ONNX Runtime evaluates.
+"""A trained NAR-Former of output ``kernels`` as an ONNX graph."""
 
-torch spends more time between the operators of so small a network than ONNX Runtime does, half of all with one network.
-"""
-
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,32 +8,22 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from tvm_narcost.models.narformer import FARTHEST, NarFormer
-from tvm_narcost.models.session import new_session
+from tvm_narcost.models.narformer_config import FARTHEST, NarFormerConfig
 
-__all__ = ["NarFormerSession"]
+__all__ = ["OPSET", "narformer_graph"]
 
-_OPSET = 20  # the first with Gelu
+OPSET = 20
+"""The first with Gelu."""
 
 
-class NarFormerSession:
-    """A trained network of output ``kernels``; what it predicts is what the network does, to rounding."""
+def narformer_graph(config: NarFormerConfig, weights: Mapping[str, NDArray[np.float32]]) -> onnx.GraphProto:
+    """From ``tokens`` float32 [B, T, token_width] and ``weight`` float32 [B, T] to ``values`` float32 [B, T].
 
-    def __init__(self, network: NarFormer) -> None:
-        self._session = new_session(_Graph(network).whole(), ("", _OPSET))
-
-    def predict(self, tokens: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See :meth:`NarFormer.forward`.
-
-        Args:
-            tokens: float32 [B, T, token_width], padded.
-            weight: float32 [B, T], how many equal tokens each one stands for, 0 where none is.
-
-        Returns:
-            float32 [B, T]; values at padding mean nothing.
-        """
-        found: NDArray[np.float32] = self._session.run(None, {"tokens": tokens, "weight": weight})[0]
-        return found
+    Args:
+        config: of the network.
+        weights: its parameters and buffers by the names that they have in :class:`~tvm_narcost.models.narformer`.
+    """
+    return _Graph(config, weights).whole()
 
 
 class _Graph:
@@ -44,14 +32,13 @@ class _Graph:
     Every method adds operators and returns the name of what the last one gives.
     """
 
-    def __init__(self, network: NarFormer) -> None:
-        self.config = network.config
-        self.state = {name: value.numpy() for name, value in network.state_dict().items()}
+    def __init__(self, config: NarFormerConfig, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        self.config = config
+        self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def whole(self) -> onnx.GraphProto:
-        """From tokens and weight to values."""
         standard = self.op("Div", self.op("Sub", "tokens", self.known("mean")), self.known("scale"))
         clipped = self.op("Clip", standard, self.constant(np.float32(-FARTHEST)), self.constant(np.float32(FARTHEST)))
         x = embedded = self.linear("embed", self.with_topology(clipped))
@@ -81,7 +68,7 @@ class _Graph:
     def head(self, embedded: str, x: str, keep: str) -> None:
         """The values; what stands for the whole network is multiplied once, not once a token."""
         width = self.config.model_width
-        weight = self.state["head.0.weight"].T  # [parts of width, width]
+        weight = self.weights["head.0.weight"].T  # [parts of width, width]
         hidden = self.product(self.op("Concat", embedded, x, axis=-1), weight[: 2 * width])
         if self.config.pooling != "none":
             hidden = self.op("Add", hidden, self.product(self.pool(x, keep), weight[2 * width :]))
@@ -102,7 +89,7 @@ class _Graph:
         return fused
 
     def fusion_stage(self, name: str, before: str, before_keep: str, tokens: str, keep: str) -> str:
-        queries = self.state[f"{name}.queries"]  # [1, N_k, D], the same for every network of the batch
+        queries = self.weights[f"{name}.queries"]  # [1, N_k, D], the same for every network of the batch
         batch = self.op("Shape", tokens, start=0, end=1)
         shape = self.op("Concat", batch, self.constant(np.array(queries.shape[1:])), axis=0)
         x = self.block(f"{name}.aggregate", self.op("Expand", self.constant(queries), shape), before_keep, before)
@@ -140,14 +127,14 @@ class _Graph:
         return self.op("LayerNormalization", x, self.known(f"{name}.weight"), self.known(f"{name}.bias"), epsilon=1e-5)
 
     def linear(self, name: str, x: str) -> str:
-        return self.op("Add", self.product(x, self.state[f"{name}.weight"].T), self.known(f"{name}.bias"))
+        return self.op("Add", self.product(x, self.weights[f"{name}.weight"].T), self.known(f"{name}.bias"))
 
     def product(self, x: str, weight: NDArray[np.float32]) -> str:
         return self.op("MatMul", x, self.constant(np.ascontiguousarray(weight)))
 
     def known(self, name: str) -> str:
         """A parameter by its name in the network."""
-        return self.constant(self.state[name])
+        return self.constant(self.weights[name])
 
     def constant(self, value: NDArray[Any] | np.float32) -> str:
         name = f"constant{len(self.constants)}"
