@@ -284,9 +284,9 @@ def _active() -> str:
     return _markdown(["networks measured", *(f"{strategy}, {judged}" for judged, strategy in columns)], rows)
 
 
-def _adapt() -> str:
+def _adapt(name: str) -> str:
     """A new profile from few networks: error of each way, by count of networks."""
-    summary = _read("adapt")["summary"]
+    summary = _read(name)["summary"]
     methods = ("adapted", "one factor", "from scratch")
     rows = []
     for profile, counts in summary.items():
@@ -299,12 +299,18 @@ def _adapt() -> str:
     return _markdown(header, rows)
 
 
-def _one_trunk() -> str:
-    """One model for all profiles against one a profile, by profile."""
-    summary = _read("one_trunk")["summary"]
-    variants = list(next(iter(summary.values())))
+def _one_trunk(name: str) -> str:
+    """One model for all profiles against one a profile, by profile; those that were trained alone."""
+    summary = _read(name)["summary"]
+    variants = ("one a profile", "one trunk")
     rows = [
-        [profile, *(f"{found[variant]['mape_mean']:.2f} ± {found[variant]['mape_std']:.2f} %" for variant in variants)]
+        [
+            profile,
+            *(
+                f"{found[variant]['mape_mean']:.2f} ± {found[variant]['mape_std']:.2f} %" if variant in found else ""
+                for variant in variants
+            ),
+        ]
         for profile, found in summary.items()
     ]
     return _markdown(["profile", *variants], rows)
@@ -342,7 +348,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy": partial(_accuracy, "accuracy"),
     "accuracy_others": partial(_accuracy, "accuracy_others"),
     "active": _active,
-    "adapt": _adapt,
+    "adapt": partial(_adapt, "adapt"),
+    "adapt_2t": partial(_adapt, "adapt_2t"),
     "baselines": partial(_accuracy, "baselines"),
     "breakdown": _breakdown,
     "certainty": _certainty,
@@ -352,7 +359,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "light_zen4_scaled": partial(_light, "light_zen4_scaled"),
     "noise_floor": partial(_noise_floor, "noise_floor"),
     "noise_floor_2t": partial(_noise_floor, "noise_floor_2t"),
-    "one_trunk": _one_trunk,
+    "one_trunk": partial(_one_trunk, "one_trunk"),
+    "one_trunk_2t": partial(_one_trunk, "one_trunk_2t"),
     "planners": _planners,
     "planners_openvino": partial(_planners, "planners_openvino"),
     "fusion": partial(_with_line, "fusion", choices_table),
@@ -361,6 +369,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "shipped": _shipped,
     "reading": _reading,
     "speed": partial(_speed, "speed"),
+    "speed_xeon": partial(_speed, "speed_xeon"),
     "speed_zen4": partial(_speed, "speed_zen4"),
     "schedule_scoring": partial(_with_line, "schedule_scoring", scoring_table),
     "tokens": _tokens,
