@@ -6,6 +6,7 @@ Tokens, kernel-sum, roofline and FLOPs all read these facts, so that a kernel is
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +98,7 @@ class KernelDescriber:
         kernels = [self._kernel(members) for members in plan.kernels]
         values = np.zeros((len(kernels), len(COLUMNS)))
         if kernels:
-            values[:, :_STATIC] = [kernel.own.row for kernel in kernels]
+            values[:, :_STATIC] = np.concatenate([kernel.own.row for kernel in kernels]).reshape(len(kernels), _STATIC)
         sources = _fill_context(plan, kernels, values)
         values.setflags(write=False)  # the same facts are given to whoever asks
         return KernelFacts(
@@ -113,13 +114,14 @@ class KernelDescriber:
         found = self._known.get(members)
         if found is None:
             nodes = [self.graph.nodes[index] for index in members]
-            read = [source for source, _ in {(edge.source, edge.slot) for node in nodes for edge in node.inputs}]
+            read = {(e.source, e.slot) for node in nodes for e in node.inputs if e.source != PARAMETER}
+            sources = {source for source, _ in read}
             found = self._known[members] = _Kernel(
-                own=self._describe_own(members),
-                read_nodes=tuple({source for source in read if source >= 0}.difference(members)),
-                inputs=len(read) - read.count(PARAMETER),
-                outputs=sum([len(node.outputs) for node in nodes]),
-                from_graph_input=float(GRAPH_INPUT in read),
+                self._describe_own(members),
+                tuple(sources.difference(members, (GRAPH_INPUT,))),
+                len(read),
+                sum([len(node.outputs) for node in nodes]),
+                float(GRAPH_INPUT in sources),
             )
         return found
 
@@ -151,7 +153,7 @@ class _Own:
     op: str
     category: str
     activation: str
-    row: Sequence[float]
+    row: NDArray[np.float64]
     loops: ProductLoops | None
 
 
@@ -160,8 +162,7 @@ _described: dict[tuple[object, ...], _Own] = {}
 """What was found of nodes, by all that it depends on; emptied when it is full."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kernel:
+class _Kernel(NamedTuple):
     """One kernel and what it reads and writes.
 
     Attributes:
@@ -186,7 +187,7 @@ def _own(graph: OpGraph, members: tuple[int, ...], *, inlining: bool) -> _Own:
     row = _static_row(graph, members, main, costs, work, moving_member(graph, members) if inlining else None)
     op = graph.nodes[main].op
     loops = product_loops(graph, main) if inlining else None
-    return _Own(op, operator_category(op), _activation(graph, members, main), row, loops)
+    return _Own(op, operator_category(op), _activation(graph, members, main), np.array(row, np.float64), loops)
 
 
 def _counted(costs: Sequence[OperatorCost]) -> InlinedWork:
