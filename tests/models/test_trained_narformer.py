@@ -1,6 +1,9 @@
 """A trained NAR-Former says in ONNX Runtime what it says in torch."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +75,23 @@ def test_it_keeps_what_it_was() -> None:
         for weight in built.parameters():
             weight.zero_()
     assert np.array_equal(dataclasses.replace(trained).predict(TOKENS, WEIGHT), before, equal_nan=True)
+
+
+def test_memory_grows_with_the_network_and_not_with_its_square() -> None:
+    """All pairs of 12,000 kernels would be 1,152 MB for two heads."""
+    program = """
+import resource, numpy as np
+from tests.models.test_trained_narformer import network
+trained = network(encoder_blocks=1).trained()
+run = lambda kernels: trained.predict(np.ones((1, kernels, 20), np.float32), np.ones((1, kernels), np.float32))
+run(10)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run(12_000)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100
 
 
 @pytest.mark.parametrize("options", [{"static_width": 3}, {"depth_token": True}, {"output": "network"}], ids=str)

@@ -10,10 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tvm_narcost.models.narformer_config import FARTHEST, NarFormerConfig
 
-__all__ = ["OPSET", "narformer_graph"]
+__all__ = ["OPSETS", "narformer_graph"]
 
-OPSET = 20
-"""The first with Gelu."""
+ONNX_RUNTIME = "com.microsoft"  # domain of its own operators
+
+OPSETS = (("", 20), (ONNX_RUNTIME, 1))
+"""What the operators of the graph are of; 20 is the first with Gelu."""
+
+_NONE = -1e4  # the logarithm of no token: no share of any query's attention
 
 
 def narformer_graph(config: NarFormerConfig, weights: Mapping[str, NDArray[np.float32]]) -> onnx.GraphProto:
@@ -42,7 +46,7 @@ class _Graph:
         standard = self.op("Div", self.op("Sub", "tokens", self.known("mean")), self.known("scale"))
         clipped = self.op("Clip", standard, self.constant(np.float32(-FARTHEST)), self.constant(np.float32(FARTHEST)))
         x = embedded = self.linear("embed", self.with_topology(clipped))
-        keep = self.op("Unsqueeze", self.op("Log", "weight"), self.constant(np.array([1, 2])))  # [B, 1, 1, T]
+        keep = self.keep()
         for index in range(self.config.encoder_blocks):
             x = self.block(f"blocks.{index}", x, keep)
         self.head(embedded, x, keep)
@@ -103,21 +107,38 @@ class _Graph:
         return self.op("Add", x, self.linear(f"{name}.feed_forward.3", self.op("Gelu", hidden)))
 
     def attention(self, name: str, x: str, memory: str, keep: str) -> str:
-        width, heads = self.config.model_width, self.config.heads
-        key_value = self.linear(f"{name}.key_value", memory)
-        query = self.split(self.linear(f"{name}.query", x), (0, 2, 1, 3))
-        key = self.split(self.columns(key_value, 0, width), (0, 2, 3, 1))
-        value = self.split(self.columns(key_value, width, 2 * width), (0, 2, 1, 3))
-        scale = self.constant(np.float32((width // heads) ** -0.5))
-        scores = self.op("MatMul", self.op("Mul", query, scale), key)  # [B, H, Q, T]
-        shares = self.op("Softmax", self.op("Add", scores, keep) if keep else scores, axis=-1)
-        joined = self.op("Transpose", self.op("MatMul", shares, value), perm=(0, 2, 1, 3))
-        return self.linear(f"{name}.out", self.op("Reshape", joined, self.constant(np.array([0, 0, width]))))
+        """ONNX Runtime's own operator, which never holds what every query makes of every key, if nothing masks them.
 
-    def split(self, x: str, order: tuple[int, ...]) -> str:
-        """[B, T, D] -> [B, T, H, D/H], with its axes in another order."""
-        heads = self.constant(np.array([0, 0, self.config.heads, self.config.model_width // self.config.heads]))
-        return self.op("Transpose", self.op("Reshape", x, heads), perm=order)
+        So each head gets a column besides: 1 in a query, and ``keep`` in a key, which adds it to their product.
+        """
+        width, heads = self.config.model_width, self.config.heads
+        entering, bias = self.weights[f"{name}.key_value.weight"].T, self.weights[f"{name}.key_value.bias"]
+        scale = (width // heads) ** 0.5
+        query = self.heads(x, self.weights[f"{name}.query.weight"].T, self.weights[f"{name}.query.bias"], last=scale)
+        key = self.heads(memory, entering[:, :width], bias[:width])
+        value = self.heads(memory, entering[:, width:], bias[width:])
+        joined = self.op(
+            "MultiHeadAttention", query, self.op("Add", key, keep) if keep else key, value,
+            domain=ONNX_RUNTIME, num_heads=heads, scale=1 / scale,
+        )  # fmt: skip
+        leaving = self._with_column(self.weights[f"{name}.out.weight"]).T  # of what the column gives, nothing is left
+        return self.op("Add", self.product(joined, leaving), self.known(f"{name}.out.bias"))
+
+    def heads(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], last: float = 0.0) -> str:
+        """[B, T, D] -> [B, T, H * (D/H + 1)], ``last`` in the last column of every head."""
+        wide = self._with_column(bias[None], last)[0]
+        return self.op("Add", self.product(x, self._with_column(weight)), self.constant(wide))
+
+    def _with_column(self, rows: NDArray[np.float32], value: float = 0.0) -> NDArray[np.float32]:
+        """[rows, H * D/H] -> [rows, H * (D/H + 1)]."""
+        by_head = rows.reshape(len(rows), self.config.heads, -1)
+        return np.pad(by_head, ((0, 0), (0, 0), (0, 1)), constant_values=value).reshape(len(rows), -1)
+
+    def keep(self) -> str:
+        """[B, T, H * (D/H + 1)]: in the last column of every head the logarithm of how many a token stands for."""
+        last = self._with_column(np.zeros((1, self.config.model_width), np.float32), 1.0)
+        counted = self.op("Clip", self.op("Log", "weight"), self.constant(np.float32(_NONE)))
+        return self.op("Mul", self.op("Unsqueeze", counted, self.constant(np.array([2]))), self.constant(last[0]))
 
     def columns(self, x: str, first: int, behind: int) -> str:
         """Columns ``first`` to ``behind`` of the last axis."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_narcost.models.narformer_config import FARTHEST, NarFormerConfig
-from tvm_narcost.models.narformer_graph import OPSET, narformer_graph
+from tvm_narcost.models.narformer_graph import OPSETS, narformer_graph
 from tvm_narcost.models.session import new_session
 
 __all__ = ["STANDARD", "TrainedNarFormer"]
@@ -64,7 +64,7 @@ class TrainedNarFormer:
 
     @cached_property
     def _session(self) -> Any:
-        return new_session(narformer_graph(self.config, self.weights), ("", OPSET))
+        return new_session(narformer_graph(self.config, self.weights), *OPSETS)
 
     def as_stored(self) -> Self:
         """The network as its artifact will give it back: what was learned, in half precision."""

@@ -61,7 +61,7 @@ class BoostedTrees:
 
     @cached_property
     def _session(self) -> Any:
-        return new_session(_graph(self), ("", 20), ("ai.onnx.ml", 5))
+        return new_session(_graph(self), ("ai.onnx.ml", 5))
 
     def with_known_columns(self, values: NDArray[np.float32]) -> "BoostedTrees":
         """The trees over the columns before the last ones, whose values are known: one a column, float32 [some]."""
@@ -171,21 +171,6 @@ def _graph(trees: BoostedTrees) -> onnx.GraphProto:
     entering = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", trees.columns])
     leaving = helper.make_tensor_value_info("sums", TensorProto.FLOAT, ["N", 1])
     return helper.make_graph([ensemble], "trees", [entering], [leaving])
-
-
-def _depth(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
-    """Levels of the deepest tree, leaves not counted.
-
-    Raises:
-        ValueError: more than :data:`_DEEPEST`.
-    """
-    level = np.unique(roots)
-    for depth in range(_DEEPEST + 1):
-        level = level[left[level] != level]  # a leaf names itself
-        if not len(level):
-            return depth
-        level = np.unique(np.concatenate([left[level], right[level]]))
-    raise ValueError(f"a tree of more than {_DEEPEST} levels")
 
 
 def _check_trees(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.int32]) -> None:
