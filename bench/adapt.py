@@ -23,6 +23,7 @@ import numpy as np
 from bench.facts import write_result
 from bench.trainings import append_row, deviation, examples, family_metrics, read_rows, run_all, training_pool
 from hardware_profiles import HardwareProfile, load_profile
+from tvm_narcost.cli.options import profile_and_file
 from tvm_narcost.models.kernel_ensemble import KernelEnsemble
 from tvm_narcost.training.adapt import Uncorrected, adapt_models
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
@@ -34,7 +35,7 @@ from tvm_narcost.training.loop import TrainingSettings
 from tvm_narcost.training.splits import leave_families_out
 from tvm_narcost.zoo import CORPUS_FAMILIES, FAMILIES
 
-__all__ = ["LEFT_OUT", "METHODS", "draw_networks", "split_networks", "summarise", "target"]
+__all__ = ["LEFT_OUT", "METHODS", "draw_networks", "split_networks", "summarise"]
 
 LEFT_OUT = family_folds(sorted(set(FAMILIES) - set(CORPUS_FAMILIES)), 5)[-1]
 """Families to judge on: every fifth by name. Settings of the adaptation were chosen on the first fold."""
@@ -48,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source-profile", default="epyc-zen5.onnxruntime")
     parser.add_argument("--source-dataset", type=Path, required=True)
-    parser.add_argument("--target", action="append", required=True, metavar="PROFILE=DATASET", type=target)
+    parser.add_argument("--target", action="append", required=True, metavar="PROFILE=FILE", type=profile_and_file)
     parser.add_argument("--counts", type=_counts, default=(10, 30, 100, 300), metavar="N[,N...]")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--most", type=int, default=40, help="networks of a family to judge on, and to draw from")
@@ -91,14 +92,6 @@ def main() -> None:
         "runs": wanted,
     }
     write_result(arguments.name, "bench.adapt", source.profile, result)
-
-
-def target(text: str) -> tuple[str, Path]:
-    """A profile and its dataset, out of ``PROFILE=DATASET``."""
-    profile, equals, path = text.partition("=")
-    if not (profile and equals and path):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected PROFILE=DATASET")
-    return profile, Path(path)
 
 
 def _counts(text: str) -> tuple[int, ...]:

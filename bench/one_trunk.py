@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bench.adapt import LEFT_OUT, split_networks, target
+from bench.adapt import LEFT_OUT, split_networks
 from bench.facts import write_result
 from bench.trainings import (
     append_row,
@@ -27,6 +27,7 @@ from bench.trainings import (
     run_all,
 )
 from hardware_profiles import load_profile
+from tvm_narcost.cli.options import profile_and_file
 from tvm_narcost.training.ensemble import ensemble_us, train_ensemble
 from tvm_narcost.training.evaluate import network_ms
 from tvm_narcost.training.examples import Example
@@ -43,7 +44,7 @@ profiles: dict[str, list[Example]] = {}
 def main() -> None:
     """Run what is missing, then write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--target", action="append", required=True, metavar="PROFILE=DATASET", type=target)
+    parser.add_argument("--target", action="append", required=True, metavar="PROFILE=FILE", type=profile_and_file)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
     parser.add_argument("--alone", action="append", metavar="PROFILE", help="train this one by itself (default: each)")

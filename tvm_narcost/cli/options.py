@@ -2,10 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from tvm_narcost.errors import NarcostError
 
-__all__ = ["DEFAULT_PROFILE", "add_database", "add_profile", "add_shapes", "parse_shape", "positive", "unique_shapes"]
+__all__ = [
+    "DEFAULT_PROFILE", "add_database", "add_profile", "add_shapes", "parse_shape", "positive", "profile_and_file",
+    "unique_shapes",
+]  # fmt: skip
 
 DEFAULT_PROFILE = "epyc-zen5.onnxruntime"
 
@@ -42,6 +46,14 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     if not name or not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes.split("x")):
         raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=1x3x224x224, every dimension a positive integer")
     return name, tuple(int(size) for size in sizes.split("x"))
+
+
+def profile_and_file(text: str) -> tuple[str, Path]:
+    """A profile and a file of its measurements, out of ``PROFILE=FILE``."""
+    profile, equals, path = text.partition("=")
+    if not (profile and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected PROFILE=FILE")
+    return profile, Path(path)
 
 
 def positive(text: str) -> int:

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from tvm_narcost.cli.measured import add_measured_arguments, add_out, artifact_to_write, read_measured
-from tvm_narcost.cli.options import positive
+from tvm_narcost.cli.options import positive, profile_and_file
 from tvm_narcost.cli.training import command_line, held_out_line, tell
 from tvm_narcost.errors import TrainingError
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file that `narcost database export --format schedules` wrote",
     )  # fmt: skip
     parser.add_argument(
-        "--beside", action="append", default=[], type=_profile_and_file, metavar="PROFILE=FILE",
+        "--beside", action="append", default=[], type=profile_and_file, metavar="PROFILE=FILE",
         help="learn from what was measured on another profile, too: a dataset, with --schedules tuning records; may be "
         "repeated",
     )  # fmt: skip
@@ -40,13 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs", type=positive, metavar="N", help="passes over the data (default: as for the shipped one)"
     )
-
-
-def _profile_and_file(text: str) -> tuple[str, Path]:
-    profile, equals, place = text.partition("=")
-    if not (profile and equals and place):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected PROFILE=FILE")
-    return profile, Path(place)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from relay_frontend.graph import OpGraph
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.facts import KernelDescriber, KernelFacts, kernel_facts
-from tvm_narcost.tokens.inlining import INLINING_RUNTIMES
+from tvm_narcost.tokens.inlining import inlines
 from tvm_narcost.tokens.roofline import roofline
 from tvm_narcost.tokens.tiled import tiled_bounds
 
@@ -40,7 +40,7 @@ class EncodedPlan:
 @functools.lru_cache(maxsize=16)  # NAR-Former and kernel-sum are asked about the same plan
 def encode_plan(plan: FusionPlan, profile: HardwareProfile) -> EncodedPlan:
     """Encode a plan; linear in nodes and edges."""
-    facts = kernel_facts(plan, inlining=profile.runtime.name in INLINING_RUNTIMES)
+    facts = kernel_facts(plan, inlining=inlines(profile))
     return _encode(plan, facts, profile)
 
 
@@ -50,7 +50,7 @@ class PlanEncoder:
     def __init__(self, graph: OpGraph, profile: HardwareProfile) -> None:
         """Nothing is computed yet."""
         self._profile = profile
-        self._describer = KernelDescriber(graph, inlining=profile.runtime.name in INLINING_RUNTIMES)
+        self._describer = KernelDescriber(graph, inlining=inlines(profile))
 
     def encode(self, plan: FusionPlan) -> EncodedPlan:
         """Encode a plan over the graph."""
@@ -58,7 +58,7 @@ class PlanEncoder:
 
 
 def _encode(plan: FusionPlan, facts: KernelFacts, profile: HardwareProfile) -> EncodedPlan:
-    bounds = (tiled_bounds if profile.runtime.name in INLINING_RUNTIMES else roofline)(facts, profile)
+    bounds = (tiled_bounds if inlines(profile) else roofline)(facts, profile)
     tokens = encode_kernels(facts, profile, bounds).values
     for values in (tokens, bounds.total_us):
         values.setflags(write=False)  # the same arrays are given to whoever asks

@@ -9,14 +9,12 @@ rule of hook/schedules/injective.py. And a transpose inlined into arithmetic mak
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardware_profiles import HardwareProfile
 from relay_frontend.costs import OperatorCost
 from relay_frontend.graph import OpGraph
 from relay_frontend.ops import operator_category
 
-__all__ = ["INLINING_RUNTIMES", "InlinedWork", "inline", "moving_member"]
-
-INLINING_RUNTIMES = frozenset({"tvm"})
-"""Runtimes whose kernels are described so; the others call a library's kernel, with what it can take in."""
+__all__ = ["InlinedWork", "inline", "inlines", "moving_member"]
 
 _MOVING = frozenset({"data_movement", "view", "layout"})
 _INJECTIVE = _MOVING | {"elementwise", "activation"}
@@ -27,6 +25,11 @@ _INSTRUCTIONS = {
     "Pow": 32, "Sqrt": 4, "Div": 4, "Mod": 4, "Softmax": 4,
 }  # fmt: skip
 _CHEAP = frozenset({"Div", "Softmax"})  # of those above; the others are not computed twice
+
+
+def inlines(profile: HardwareProfile) -> bool:
+    """Whether a profile's runtime makes its kernels so; others call a library's, with what it can take in."""
+    return profile.runtime.name == "tvm"
 
 
 @dataclass(frozen=True, slots=True)

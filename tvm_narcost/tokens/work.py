@@ -16,7 +16,7 @@ from relay_frontend.graph import OpGraph, OpNode
 from relay_frontend.ops import operator_category
 from relay_frontend.plan import FusionPlan
 from tvm_narcost.tokens.facts import KernelDescriber, KernelFacts
-from tvm_narcost.tokens.inlining import INLINING_RUNTIMES, inline
+from tvm_narcost.tokens.inlining import inline, inlines
 from tvm_narcost.tokens.roofline import LEVELS, cache_level
 
 __all__ = ["HEAVY_CATEGORIES", "WORK", "PlanWork", "work_of_plans"]
@@ -66,7 +66,7 @@ class PlanWork:
         """Nothing is computed yet."""
         self._graph = graph
         self._profile = profile
-        self._describer = KernelDescriber(graph, inlining=profile.runtime.name in INLINING_RUNTIMES)
+        self._describer = KernelDescriber(graph, inlining=inlines(profile))
         self._known: dict[tuple[int, ...], NDArray[np.float64]] = {}
 
     def of(self, plan: FusionPlan) -> NDArray[np.float64]:
