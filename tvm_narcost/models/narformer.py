@@ -124,8 +124,7 @@ class NarFormer(nn.Module):
 
         Args:
             tokens: float32 [B, T, token_width], padded.
-            mask: bool [B, T], true where a token is; or float32 [B, T], how many equal tokens each one stands for, 0
-                where none is. The values are those that each of the equal tokens would get.
+            mask: bool [B, T], true where a token is.
             depth_code: float32 [B, token_width], the coded node count; with ``depth_token`` only.
             static: float32 [B, static_width]; with ``static_width`` only.
 
@@ -178,10 +177,8 @@ class NarFormer(nn.Module):
 
 
 def _attended(mask: Tensor) -> Tensor | None:
-    """What attention adds to its scores: a token that stands for n counts as n tokens of its score would."""
-    if bool((mask == 1).all()):
-        return None
-    return mask if mask.dtype == torch.bool else mask.log()
+    """Which tokens attention may look at; None for all."""
+    return None if bool(mask.all()) else mask
 
 
 def _tapering_head(width: int) -> nn.Sequential:

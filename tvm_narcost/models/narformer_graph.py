@@ -109,7 +109,8 @@ class _Graph:
     def attention(self, name: str, x: str, memory: str, keep: str) -> str:
         """ONNX Runtime's own operator, which never holds what every query makes of every key, if nothing masks them.
 
-        So each head gets a column besides: 1 in a query, and ``keep`` in a key, which adds it to their product.
+        So each head gets a column besides: what undoes the scale in a query, and ``keep`` in a key, which their product
+        has added to it so.
         """
         width, heads = self.config.model_width, self.config.heads
         entering, bias = self.weights[f"{name}.key_value.weight"].T, self.weights[f"{name}.key_value.bias"]

@@ -50,7 +50,7 @@ class TrainedNarFormer:
             raise ValueError("scale is not positive")
 
     def predict(self, tokens: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See :meth:`NarFormer.forward`.
+        """What :meth:`NarFormer.forward` gives each of the tokens.
 
         Args:
             tokens: float32 [B, T, token_width], padded.
