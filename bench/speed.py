@@ -4,11 +4,15 @@ Beside light_resnet50 a network of 239 operators is predicted, and two networks 
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 
 import tvm_narcost
 from bench.facts import light_model, write_result
@@ -17,8 +21,9 @@ from relay_frontend import load_graph
 from relay_frontend.onnx import from_onnx, load_model
 from relay_frontend.passes import canonicalize
 from relay_frontend.plan import FusionPlan
+from tvm_narcost.api import NetworkPredictor
 from tvm_narcost.fusion.planner import plan_without_runtime
-from tvm_narcost.measure.pinning import pinned
+from tvm_narcost.measure.pinning import allowed_cores, pinned
 from tvm_narcost.models.narformer_latency import NarFormerLatency
 from tvm_narcost.tokens.default import encode_kernels
 from tvm_narcost.tokens.encoded import EncodedPlan, encode_plan
@@ -30,25 +35,30 @@ _RUNS = 30
 _COLD_RUNS = 5
 _LARGE = ("efficientnet", 9)
 _BATCH_SEEDS = 2
+_LONGEST_START_S = 300
+
+ready: list[Barrier] = []
+"""Where the processes of a batch on every core wait for each other."""
 
 
 def main() -> None:
-    """Measure on one core, and write."""
+    """Measure on one core, a batch on all of them too, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="epyc-zen5.onnxruntime", help="whose models predict")
     parser.add_argument("--name", default="speed")
     arguments = parser.parse_args()
+    every_core = _on_every_core(arguments.profile)
+    print(f"on every core: {every_core}")
     with pinned(1):
-        write_result(arguments.name, "bench.speed", arguments.profile, measure(arguments.profile))
+        result = measure(arguments.profile)
+        write_result(arguments.name, "bench.speed", arguments.profile, result | {"batch_on_every_core": every_core})
 
 
 def measure(profile_id: str) -> dict[str, object]:
     """Figures of every step, with the models of a profile."""
     path = light_model("resnet50")
     predictor = tvm_narcost.load(profile_id)
-    model = predictor.model
-    if not isinstance(model, NarFormerLatency):
-        raise SystemExit(f"profile {profile_id} has no NAR-Former, expected one with an artifact: narcost train")
+    model = _narformer(predictor)
     graph = load_graph(path)
     plan = predictor.plan(load_model(path))
     steps = {
@@ -73,6 +83,14 @@ def measure(profile_id: str) -> dict[str, object]:
     return result
 
 
+def _narformer(predictor: NetworkPredictor) -> NarFormerLatency:
+    if not isinstance(predictor.model, NarFormerLatency):
+        raise SystemExit(
+            f"profile {predictor.profile.id} has no NAR-Former, expected one with an artifact: narcost train"
+        )
+    return predictor.model
+
+
 def _large_network(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, object]:
     """One network of 239 operators: from its tokens, and from its plan, of kernels that were met before or not."""
     plan = _zoo_plan(*_LARGE, profile)
@@ -91,8 +109,7 @@ def _large_network(model: NarFormerLatency, profile: HardwareProfile) -> dict[st
 
 def _batch(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, object]:
     """Networks of all families, predicted in one call; networks a second."""
-    families = [family for family in FAMILIES if family not in CORPUS_FAMILIES]
-    plans = [_zoo_plan(family, seed, profile) for family in families for seed in range(_BATCH_SEEDS)]
+    plans = _batch_plans(profile)
     encoded = [_encode(plan, profile) for plan in plans]
     known = _timed(lambda: model.predict_encoded(encoded))
     met = _timed(lambda: model.predict_encoded([_encode(plan, profile) for plan in plans]))
@@ -104,6 +121,39 @@ def _batch(model: NarFormerLatency, profile: HardwareProfile) -> dict[str, objec
         "networks_a_second, plan known": round(len(plans) / met["median_ms"] * 1e3),
         "networks_a_second, plan known, first kernels": round(len(plans) / first["median_ms"] * 1e3),
     }
+
+
+def _batch_plans(profile: HardwareProfile) -> list[FusionPlan]:
+    families = [family for family in FAMILIES if family not in CORPUS_FAMILIES]
+    return [_zoo_plan(family, seed, profile) for family in families for seed in range(_BATCH_SEEDS)]
+
+
+def _on_every_core(profile_id: str) -> dict[str, object]:
+    """The same batch in a process on each core, all at the same time; networks a second of all together."""
+    cores = allowed_cores() or (0,)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(len(cores), context, _share, (context.Barrier(len(cores)),)) as pool:
+        rates = list(pool.map(_rate, [profile_id] * len(cores), cores))
+    return {"cores": len(cores), "networks_a_second, tokens known": round(sum(rates))}
+
+
+def _share(barrier: Barrier) -> None:
+    ready.append(barrier)
+
+
+def _rate(profile_id: str, core: int) -> float:
+    """Networks a second of one process that has a core to itself, while the others do the same."""
+    if allowed_cores():
+        os.sched_setaffinity(0, (core,))
+    predictor = tvm_narcost.load(profile_id)
+    model = _narformer(predictor)
+    encoded = [encode_plan(plan, predictor.profile) for plan in _batch_plans(predictor.profile)]
+    model.predict_encoded(encoded)
+    ready[0].wait(timeout=_LONGEST_START_S)
+    started = time.perf_counter()
+    for _ in range(_RUNS):
+        model.predict_encoded(encoded)
+    return _RUNS * len(encoded) / (time.perf_counter() - started)
 
 
 def _zoo_plan(family: str, seed: int, profile: HardwareProfile) -> FusionPlan:

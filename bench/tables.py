@@ -110,7 +110,12 @@ def _speed(name: str) -> str:
     batched = (
         f"In one batch of {batch['networks']} networks of {batch['mean_kernels']:.0f} kernels: networks a second, "
     )
-    return _markdown(["step", "median ms", "p90 ms"], rows) + f"\n{batched}{throughput}.\n"
+    table = _markdown(["step", "median ms", "p90 ms"], rows) + f"\n{batched}{throughput}.\n"
+    every_core = document.get("batch_on_every_core")
+    if every_core is None:
+        return table
+    together = every_core["networks_a_second, tokens known"]
+    return f"{table}With a process on each of {every_core['cores']} cores at once: {together:,} with tokens known.\n"
 
 
 def _tokens() -> str:
