@@ -27,3 +27,17 @@ def test_an_unsteady_machine(
         line for line in lines if line.startswith("this machine is not steady: the same reference kernel took 100 us")
     ]
     assert ["205 us beside others" in line for line in told] == [True] * is_told
+    assert ["--unsteady" in line for line in told] == [True] * is_told
+
+
+def test_an_unsteady_machine_whose_profile_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = CollectReport(stable=20, references_us=[100.0, 205.4] * 10)
+    monkeypatch.setattr("tvm_narcost.measure.collect.collect", lambda *_arguments, **_options: report)
+    monkeypatch.setattr("tvm_narcost.measure.device.require_device", lambda _profile: None)
+    words = ["--profile", "xeon-emeraldrapids.onnxruntime", "--database", str(tmp_path / "latency.sqlite")]
+    assert main(["profile", "--zoo", "vgg", *words]) == 0
+    told = capsys.readouterr().out
+    assert "205 us beside others" in told
+    assert "--unsteady" not in told

@@ -12,6 +12,7 @@ from tvm_narcost.cli.tables import aligned, milliseconds
 from tvm_narcost.errors import NarcostError
 
 if TYPE_CHECKING:
+    from hardware_profiles import HardwareProfile
     from tvm_narcost.database.measurement import Verdict
     from tvm_narcost.database.store import LatencyDatabase
     from tvm_narcost.measure.collect import CollectReport, Outcome
@@ -21,6 +22,7 @@ __all__ = ["add_arguments", "parse_duration_s", "run"]
 
 INTERRUPTED = 130
 FAILURES_SHOWN = 5
+_LONGER = ", or with a profile that `narcost profiles probe --unsteady` made, which samples each network for longer"
 _POOL = 20
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
@@ -114,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
                 again=args.again is not None,
                 plans=args.plans,
             )
-        print(_summary(report, database, profile.id, again=args.again is not None))
+        print(_summary(report, database, profile, again=args.again is not None))
         if args.models:
             print(_latencies([source for source in sources if source.family == "file"], database, profile.id))
     return INTERRUPTED if report.ended == "interrupted" else 0
@@ -207,12 +209,14 @@ class _ProgressBar:
         self._bar.update()
 
 
-def _summary(report: "CollectReport", database: "LatencyDatabase", profile_id: str, *, again: bool) -> str:
+def _summary(report: "CollectReport", database: "LatencyDatabase", profile: "HardwareProfile", *, again: bool) -> str:
+    from tvm_narcost.measure.probe import UNSTEADY
+
     counts = ((report.stable, "stable"), (report.noisy, "noisy"), (report.failed, "failed"))
     measured = ", ".join(f"{count} {verdict}" for count, verdict in counts if count) or "nothing new"
     skipped = "have no stable measurement or two already" if again else "were measured before"
     lines = [
-        f"profile {profile_id}: {measured}; {report.skipped} {skipped}; {report.elapsed_s:.0f} s; "
+        f"profile {profile.id}: {measured}; {report.skipped} {skipped}; {report.elapsed_s:.0f} s; "
         f"database {database.url}"
     ]
     shown = report.failures[-FAILURES_SHOWN:]
@@ -225,8 +229,8 @@ def _summary(report: "CollectReport", database: "LatencyDatabase", profile_id: s
         lines.append(
             f"this machine is not steady: the same reference kernel took {low_us:.0f} us beside some networks, "
             f"{high_us:.0f} us beside others (10th and 90th percentile); stable latencies may differ as much when "
-            "they are measured again: see how much with --again 0.1, measure where nothing else runs, or with a "
-            "profile that `narcost profiles probe --unsteady` made, which samples each network for longer"
+            "they are measured again: see how much with --again 0.1, measure where nothing else runs"
+            + ("" if profile.protocol == UNSTEADY else _LONGER)
         )
     if report.ended != "done":
         why = "the budget is spent" if report.ended == "budget" else "interrupted"
