@@ -203,6 +203,24 @@ def test_a_node_of_two_trees_or_two_parents(change: Document) -> None:
         BoostedTrees.from_json({**stump(), **change})
 
 
+def test_a_node_of_no_tree() -> None:
+    document = {
+        **stump(),
+        "column": [0] * 6,
+        "threshold": [0.0] * 6,
+        "left": [1, 1, 3, 3, 4, 5],
+        "right": [2, 1, 4, 3, 4, 5],
+    }
+    with pytest.raises(ValueError, match="node 5 lies below no root"):
+        BoostedTrees.from_json(document)
+
+
+def test_trees_that_lie_among_each_other() -> None:
+    document = {"column": [0] * 6, "threshold": [0.0] * 6, "left": [2, 3, 2, 3, 4, 5], "right": [4, 5, 2, 3, 4, 5]}
+    with pytest.raises(ValueError, match="nodes of one tree lie among another's"):
+        BoostedTrees.from_json({**stump(), **document, "roots": [0, 1]})
+
+
 def test_missing_and_unknown_fields_are_all_named() -> None:
     document = stump()
     del document["left"], document["base"]

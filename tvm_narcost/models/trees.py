@@ -151,22 +151,25 @@ class BoostedTrees:
 def _graph(trees: BoostedTrees) -> onnx.GraphProto:
     """Rows -> sums without the base: an ONNX TreeEnsemble, which counts nodes and leaves apart."""
     leaf = trees.left == np.arange(len(trees.left))
-    number = np.where(leaf, np.cumsum(leaf), np.cumsum(~leaf)) - 1  # among the leaves, or among the nodes
-    # A tree that is one leaf is written as a node whose children are both that leaf.
+    # A tree that is one leaf is written as a node between that leaf and another that adds as much.
     alone = trees.roots[leaf[trees.roots]]
-    node = np.concatenate([np.flatnonzero(~leaf), alone])
-    root = number[trees.roots]
-    root[leaf[trees.roots]] = np.count_nonzero(~leaf) + np.arange(len(alone))
+    written = ~leaf
+    written[alone] = True
+    node = np.flatnonzero(written)
+    leaf_number, node_number = np.cumsum(leaf) - 1, np.cumsum(written) - 1
     left, right = trees.left[node], trees.right[node]
+    to_left, to_right = (np.where(leaf[side], leaf_number[side], node_number[side]) for side in (left, right))
+    to_right[node_number[alone]] = np.count_nonzero(leaf) + np.arange(len(alone))
+    leaves = np.concatenate([trees.threshold[leaf], trees.threshold[alone]])
+    roots = node_number[np.sort(trees.roots)]  # ascending: up to ONNX Runtime 1.23 others are not found
     ensemble = helper.make_node(
-        "TreeEnsemble", ["rows"], ["sums"], domain="ai.onnx.ml", n_targets=1, tree_roots=root.tolist(),
+        "TreeEnsemble", ["rows"], ["sums"], domain="ai.onnx.ml", n_targets=1, tree_roots=roots.tolist(),
         nodes_modes=numpy_helper.from_array(np.full(len(node), _SMALLER, np.uint8), "modes"),
         nodes_featureids=trees.column[node].tolist(),
         nodes_splits=numpy_helper.from_array(trees.threshold[node], "splits"),
-        nodes_truenodeids=number[left].tolist(), nodes_trueleafs=leaf[left].astype(int).tolist(),
-        nodes_falsenodeids=number[right].tolist(), nodes_falseleafs=leaf[right].astype(int).tolist(),
-        leaf_targetids=[0] * int(leaf.sum()),
-        leaf_weights=numpy_helper.from_array(trees.threshold[leaf], "leaves"),
+        nodes_truenodeids=to_left.tolist(), nodes_trueleafs=leaf[left].astype(int).tolist(),
+        nodes_falsenodeids=to_right.tolist(), nodes_falseleafs=leaf[right].astype(int).tolist(),
+        leaf_targetids=[0] * len(leaves), leaf_weights=numpy_helper.from_array(leaves, "leaves"),
     )  # fmt: skip
     entering = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", trees.columns])
     leaving = helper.make_tensor_value_info("sums", TensorProto.FLOAT, ["N", 1])
@@ -174,7 +177,7 @@ def _graph(trees: BoostedTrees) -> onnx.GraphProto:
 
 
 def _check_trees(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.int32]) -> None:
-    """Every node lies below one root, by one way, and not too deep.
+    """Every node lies below one root, by one way, and not too deep; trees lie one after another.
 
     Raises:
         ValueError: it does not.
@@ -188,6 +191,12 @@ def _check_trees(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArr
         level = np.concatenate([left[level], right[level]])
     if len(level):
         raise ValueError(f"a tree of more than {_DEEPEST} levels")
+    if not seen.all():
+        raise ValueError(f"node {int(np.argmin(seen))} lies below no root")
+    inner = left != np.arange(len(left))
+    tree = np.searchsorted(np.sort(roots), np.arange(len(left)), side="right")
+    if (tree[left[inner]] != tree[inner]).any() or (tree[right[inner]] != tree[inner]).any():
+        raise ValueError("nodes of one tree lie among another's")
 
 
 def _integers(document: Mapping[str, Any], name: str) -> NDArray[np.int32]:
