@@ -10,12 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 
 import tvm_narcost
 from bench.facts import light_model, write_result
+from bench.trainings import one_thread_pool
 from hardware_profiles import HardwareProfile
 from relay_frontend import load_graph
 from relay_frontend.onnx import from_onnx, load_model
@@ -131,8 +131,7 @@ def _batch_plans(profile: HardwareProfile) -> list[FusionPlan]:
 def _on_every_core(profile_id: str) -> dict[str, object]:
     """The same batch in a process on each core, all at the same time; networks a second of all together."""
     cores = allowed_cores() or (0,)
-    context = get_context("spawn")
-    with ProcessPoolExecutor(len(cores), context, _share, (context.Barrier(len(cores)),)) as pool:
+    with one_thread_pool(len(cores), _share, get_context("spawn").Barrier(len(cores))) as pool:
         rates = list(pool.map(_rate, [profile_id] * len(cores), cores))
     return {"cores": len(cores), "networks_a_second, tokens known": round(sum(rates))}
 

@@ -67,7 +67,7 @@ def test_no_rows_give_no_sums() -> None:
 @pytest.mark.parametrize("rounds", [1, 25])
 def test_trees_give_what_xgboost_gives(rounds: int) -> None:
     random = np.random.default_rng(0)
-    rows = random.normal(size=(1500, 6)).astype(np.float32)  # more than are evaluated at a time
+    rows = random.normal(size=(1500, 6)).astype(np.float32)
     target = rows[:, 0] * rows[:, 1] + np.abs(rows[:, 2])
     settings = {"objective": "reg:absoluteerror", "max_depth": 5, "nthread": 1, "seed": 0}
     booster = xgboost.train(settings, xgboost.DMatrix(rows, label=target), num_boost_round=rounds)

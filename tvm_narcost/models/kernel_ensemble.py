@@ -104,11 +104,10 @@ class KernelEnsemble:
         lengths = [len(values) for values in tokens]
         found = [np.zeros((len(self.networks), 0))] * len(tokens)
         for chosen in _batches(lengths):
-            values = pad_tokens([tokens[index] for index in chosen]).values
-            weight = np.zeros(values.shape[:2], np.float32)
-            for row, index in enumerate(chosen):
-                weight[row, : lengths[index]] = counts[index]
-            padded = np.stack([network.predict(values, weight) for network in self.networks]).astype(np.float64)
+            batch = pad_tokens([tokens[index] for index in chosen])
+            weight = np.zeros(batch.mask.shape, np.float32)
+            weight[batch.mask] = np.concatenate([counts[index] for index in chosen])
+            padded = np.stack([network.predict(batch.values, weight) for network in self.networks]).astype(np.float64)
             for row, index in enumerate(chosen):
                 found[index] = padded[:, row, : lengths[index]]
         return found

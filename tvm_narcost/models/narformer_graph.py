@@ -122,22 +122,22 @@ class _Graph:
             "MultiHeadAttention", query, self.op("Add", key, keep) if keep else key, value,
             domain=ONNX_RUNTIME, num_heads=heads, scale=1 / scale,
         )  # fmt: skip
-        leaving = self._with_column(self.weights[f"{name}.out.weight"]).T  # of what the column gives, nothing is left
+        leaving = self.with_column(self.weights[f"{name}.out.weight"]).T  # of what the column gives, nothing is left
         return self.op("Add", self.product(joined, leaving), self.known(f"{name}.out.bias"))
 
     def heads(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], last: float = 0.0) -> str:
         """[B, T, D] -> [B, T, H * (D/H + 1)], ``last`` in the last column of every head."""
-        wide = self._with_column(bias[None], last)[0]
-        return self.op("Add", self.product(x, self._with_column(weight)), self.constant(wide))
+        wide = self.with_column(bias[None], last)[0]
+        return self.op("Add", self.product(x, self.with_column(weight)), self.constant(wide))
 
-    def _with_column(self, rows: NDArray[np.float32], value: float = 0.0) -> NDArray[np.float32]:
+    def with_column(self, rows: NDArray[np.float32], value: float = 0.0) -> NDArray[np.float32]:
         """[rows, H * D/H] -> [rows, H * (D/H + 1)]."""
         by_head = rows.reshape(len(rows), self.config.heads, -1)
         return np.pad(by_head, ((0, 0), (0, 0), (0, 1)), constant_values=value).reshape(len(rows), -1)
 
     def keep(self) -> str:
         """[B, T, H * (D/H + 1)]: in the last column of every head the logarithm of how many a token stands for."""
-        last = self._with_column(np.zeros((1, self.config.model_width), np.float32), 1.0)
+        last = self.with_column(np.zeros((1, self.config.model_width), np.float32), 1.0)
         counted = self.op("Clip", self.op("Log", "weight"), self.constant(np.float32(_NONE)))
         return self.op("Mul", self.op("Unsqueeze", counted, self.constant(np.array([2]))), self.constant(last[0]))
 

@@ -78,9 +78,9 @@ class NarFormerLatency:
     def save(self, folder: Path) -> None:
         """Write the artifact; weights in half precision, which moves a prediction by about a thousandth."""
         weights: dict[str, NDArray[Any]] = {
-            f"{member}.{name}": value if name in STANDARD else value.astype(np.float16)
+            f"{member}.{name}": value
             for member, network in enumerate(self.ensemble.networks)
-            for name, value in network.weights.items()
+            for name, value in network.stored().items()
         }
         weights |= {f"{_KERNELS}.{operator}": points for operator, points in self.training_kernels.points.items()}
         write_artifact(folder, self.facts, weights)

@@ -66,13 +66,13 @@ class TrainedNarFormer:
     def _session(self) -> Any:
         return new_session(narformer_graph(self.config, self.weights), *OPSETS)
 
+    def stored(self) -> dict[str, NDArray[np.floating]]:
+        """The weights as an artifact keeps them: what was learned in half precision."""
+        return {name: value if name in STANDARD else value.astype(np.float16) for name, value in self.weights.items()}
+
     def as_stored(self) -> Self:
-        """The network as its artifact will give it back: what was learned, in half precision."""
-        stored = {
-            name: value if name in STANDARD else value.astype(np.float16).astype(np.float32)
-            for name, value in self.weights.items()
-        }
-        return replace(self, weights=stored)
+        """The network as its artifact will give it back."""
+        return replace(self, weights={name: value.astype(np.float32) for name, value in self.stored().items()})
 
     def with_known_columns(self, first: int, values: NDArray[np.float32]) -> Self:
         """The same network over tokens without some columns, whose values are known.

@@ -66,7 +66,7 @@ class BoostedTrees:
     def with_known_columns(self, values: NDArray[np.float32]) -> "BoostedTrees":
         """The trees over the columns before the last ones, whose values are known: one a column, float32 [some]."""
         columns, nodes = self.columns - len(values), len(self.column)
-        known = (self.column >= columns) & (self.left != np.arange(nodes))
+        known = (self.column >= columns) & ~_leaves(self.left)
         smaller = np.append(values, 0)[np.maximum(self.column - columns, -1)] < self.threshold
         stands_for = np.where(known, np.where(smaller, self.left, self.right), np.arange(nodes))
         for node in np.flatnonzero(known)[::-1]:  # children lie behind their parents
@@ -85,7 +85,7 @@ class BoostedTrees:
 
     def scaled(self, factor: float) -> "BoostedTrees":
         """The same trees, whose leaves add so many times as much."""
-        leaf = self.left == np.arange(len(self.left))
+        leaf = _leaves(self.left)
         return replace(self, threshold=np.where(leaf, np.float32(factor) * self.threshold, self.threshold))
 
     def to_json(self) -> dict[str, Any]:
@@ -148,9 +148,15 @@ class BoostedTrees:
         return trees
 
 
+def _leaves(left: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which nodes are leaves: they name themselves."""
+    leaf: NDArray[np.bool_] = left == np.arange(len(left))
+    return leaf
+
+
 def _graph(trees: BoostedTrees) -> onnx.GraphProto:
     """Rows -> sums without the base: an ONNX TreeEnsemble, which counts nodes and leaves apart."""
-    leaf = trees.left == np.arange(len(trees.left))
+    leaf = _leaves(trees.left)
     # A tree that is one leaf is written as a node between that leaf and another that adds as much.
     alone = trees.roots[leaf[trees.roots]]
     written = ~leaf
@@ -182,21 +188,21 @@ def _check_trees(roots: NDArray[np.int32], left: NDArray[np.int32], right: NDArr
     Raises:
         ValueError: it does not.
     """
-    level, seen = roots, np.zeros(len(left), np.bool_)
-    for _ in range(_DEEPEST + 1):
-        if len(np.unique(level)) < len(level) or seen[level].any():
-            raise ValueError("a node is reached in two ways")
-        seen[level] = True
-        level = level[left[level] != level]  # a leaf names itself
-        level = np.concatenate([left[level], right[level]])
-    if len(level):
-        raise ValueError(f"a tree of more than {_DEEPEST} levels")
-    if not seen.all():
-        raise ValueError(f"node {int(np.argmin(seen))} lies below no root")
-    inner = left != np.arange(len(left))
+    inner = ~_leaves(left)
+    ways = np.bincount(np.concatenate([roots, left[inner], right[inner]]), minlength=len(left))
+    if ways.max() > 1:
+        raise ValueError("a node is reached in two ways")
+    if not ways.all():
+        raise ValueError(f"node {int(np.argmin(ways))} lies below no root")
     tree = np.searchsorted(np.sort(roots), np.arange(len(left)), side="right")
     if (tree[left[inner]] != tree[inner]).any() or (tree[right[inner]] != tree[inner]).any():
         raise ValueError("nodes of one tree lie among another's")
+    level = roots
+    for _ in range(_DEEPEST):
+        level = level[inner[level]]
+        level = np.concatenate([left[level], right[level]])
+    if inner[level].any():
+        raise ValueError(f"a tree of more than {_DEEPEST} levels")
 
 
 def _integers(document: Mapping[str, Any], name: str) -> NDArray[np.int32]:

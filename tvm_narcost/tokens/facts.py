@@ -117,11 +117,11 @@ class KernelDescriber:
             read = {(e.source, e.slot) for node in nodes for e in node.inputs if e.source != PARAMETER}
             sources = {source for source, _ in read}
             found = self._known[members] = _Kernel(
-                self._describe_own(members),
-                tuple(sources.difference(members, (GRAPH_INPUT,))),
-                len(read),
-                sum([len(node.outputs) for node in nodes]),
-                float(GRAPH_INPUT in sources),
+                own=self._describe_own(members),
+                read_nodes=tuple(sources.difference(members, (GRAPH_INPUT,))),
+                inputs=len(read),
+                outputs=sum([len(node.outputs) for node in nodes]),
+                from_graph_input=float(GRAPH_INPUT in sources),
             )
         return found
 
