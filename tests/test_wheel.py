@@ -18,6 +18,7 @@ DATA = (
     "hardware_profiles/data/*.toml",
     "relay_frontend/relay/*.lark",
     "tvm_narcost/artifacts/*",
+    "tvm_narcost/cli/report.html",
     "tvm_narcost/database/migrations/*",
 )
 

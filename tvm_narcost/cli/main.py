@@ -23,6 +23,7 @@ __all__ = ["VERBS", "main"]
 # verb -> (module, one-line help)
 VERBS = {
     "predict": ("tvm_narcost.cli.predict", "predict the latency of networks on a device"),
+    "report": ("tvm_narcost.cli.report", "write what is predicted of a network as an HTML page"),
     "rank": ("tvm_narcost.cli.rank", "rank the ways to fuse a network's operators"),
     "profile": ("tvm_narcost.cli.profile", "measure networks here, into a latency database"),
     "profiles": ("tvm_narcost.cli.profiles", "list, show and probe hardware profiles"),

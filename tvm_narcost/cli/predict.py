@@ -3,20 +3,18 @@
 import argparse
 import dataclasses
 import json
-import statistics
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from relay_frontend.errors import FrontendError, UnsupportedOperatorError
+from relay_frontend.errors import UnsupportedOperatorError
 from tvm_narcost.cli.options import add_profile, add_shapes, unique_shapes
+from tvm_narcost.cli.predicted import doubts_of, existing_database, measured_ms_of, predict_model
 from tvm_narcost.cli.tables import aligned, milliseconds, scaled
 from tvm_narcost.errors import NarcostError
 
 if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
-    from tvm_narcost.api import NetworkPrediction, NetworkPredictor
-    from tvm_narcost.database.store import LatencyDatabase
+    from tvm_narcost.api import NetworkPrediction
 
 __all__ = ["add_arguments", "run"]
 
@@ -50,15 +48,15 @@ def run(args: argparse.Namespace) -> int:
     import tvm_narcost
 
     shapes = unique_shapes(args.shapes)
-    with _existing_database(args.database) as database:
+    with existing_database(args.database) as database:
         predictor = tvm_narcost.load(args.profile)
         if args.calibrate:
             _note_another_device(predictor.profile)
             predictor = predictor.calibrated()
-        predictions = [_predict(predictor, model, shapes) for model in args.models]
+        predictions = [predict_model(predictor, model, shapes) for model in args.models]
         if args.strict:
             _refuse_the_unfamiliar(predictions)
-        measured_ms = [_measured_ms(database, prediction) for prediction in predictions]
+        measured_ms = [measured_ms_of(database, prediction) for prediction in predictions]
     if args.json:
         rows = [_document(*pair, args.breakdown) for pair in zip(predictions, measured_ms, strict=True)]
         print(json.dumps(rows, indent=2, allow_nan=False))
@@ -85,53 +83,15 @@ def _note_another_device(profile: "HardwareProfile") -> None:
         )
 
 
-def _predict(predictor: "NetworkPredictor", model: str, shapes: dict[str, tuple[int, ...]]) -> "NetworkPrediction":
-    """Predict one model; an error names the file, since there may be many."""
-    try:
-        return predictor.predict(model, shapes=shapes)
-    except (FrontendError, NarcostError) as error:
-        if model in str(error):
-            raise
-        raise type(error)(f"{model}: {error}") from error
-
-
 def _refuse_the_unfamiliar(predictions: "list[NetworkPrediction]") -> None:
-    offenders = [f"{prediction.model} ({_doubts(prediction)})" for prediction in predictions if _doubts(prediction)]
+    doubts = [(prediction.model, doubts_of(prediction)) for prediction in predictions]
+    offenders = [f"{model} ({why})" for model, why in doubts if why]
     if offenders:
         unknown = any(prediction.unknown_operators for prediction in predictions)
         raise (UnsupportedOperatorError if unknown else NarcostError)(
             f"--strict: {'; '.join(offenders)}; expected networks like those in training; leave out --strict to see "
             "the predictions all the same, or train on such networks with `narcost profile` and `narcost train`"
         )
-
-
-def _doubts(prediction: "NetworkPrediction") -> str:
-    """Why a prediction deserves less trust; empty when nothing speaks against it."""
-    doubts = []
-    if prediction.unknown_operators:
-        doubts.append(f"unknown operators {', '.join(prediction.unknown_operators)}")
-    if prediction.out_of_distribution:
-        doubts.append("unlike any network in training")
-    return ", ".join(doubts)
-
-
-def _existing_database(url: str | None) -> "AbstractContextManager[LatencyDatabase | None]":
-    """The database to look at; None when the user named none and has none.
-
-    Raises:
-        DatabaseError: the one named is not there. Opening would make an empty one, and predict writes nothing.
-    """
-    from tvm_narcost.database import database_is_there, open_database
-
-    if url is None and not database_is_there(url):
-        return nullcontext()
-    return open_database(url, create=False)
-
-
-def _measured_ms(database: "LatencyDatabase | None", prediction: "NetworkPrediction") -> float | None:
-    """Median latency that the database has of this very network on this profile, milliseconds."""
-    measurement = database.latest(prediction.graph_hash, prediction.profile) if database else None
-    return None if measurement is None else statistics.median(measurement.samples_us) / 1e3
 
 
 def _document(prediction: "NetworkPrediction", measured_ms: float | None, with_kernels: bool) -> dict[str, Any]:
@@ -164,7 +124,8 @@ def _summary(predictions: "list[NetworkPrediction]", measured_ms: list[float | N
         columns.insert(2, "measured ms")
         for row, value in zip(rows, measured_ms, strict=True):
             row.insert(2, milliseconds(value))
-    notes = [f"note: {prediction.model}: {_doubts(prediction)}" for prediction in predictions if _doubts(prediction)]
+    doubts = [(prediction.model, doubts_of(prediction)) for prediction in predictions]
+    notes = [f"note: {model}: {why}" for model, why in doubts if why]
     notes += [f"note: {prediction.model}: {note}" for prediction in predictions for note in prediction.notes]
     return "\n".join([header, "", aligned([columns, *rows]), *notes])
 

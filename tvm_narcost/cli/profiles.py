@@ -3,15 +3,14 @@
 import argparse
 import dataclasses
 import json
-import os
 import shlex
 import sys
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_narcost.cli.tables import aligned
+from tvm_narcost.cli.written import check_new_file, write_new_file
 
 if TYPE_CHECKING:
     from hardware_profiles import HardwareProfile
@@ -47,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """Do what the command line says; 0 on success.
 
     Raises:
-        ProfileError: a profile is unknown or broken, or the file to write is there already.
-        NarcostError: probing is not possible here.
+        ProfileError: a profile is unknown or broken.
+        NarcostError: probing is not possible here, or the file to write is there already.
     """
     verbs = {"list": _list, "show": _show, "probe": _probe}
     return verbs[args.profiles_verb](args)
@@ -94,16 +93,14 @@ def _probe(args: argparse.Namespace) -> int:
     out: Path = args.out
     if out.suffix != ".toml":
         raise ProfileError(f"--out {out}: expected a name that ends with .toml; a profile is loaded by it")
-    if not out.parent.is_dir():
-        raise ProfileError(f"--out {out}: no folder {out.parent}, expected an existing one; make it first")
-    _refuse_existing(out, args.force)  # before a measurement of many seconds, and again when it is written
+    check_new_file(out, force=args.force)  # before a measurement of many seconds, and again when it is written
     print("measuring peak, bandwidth and call overhead: about 10 s", file=sys.stderr)
     profile = probe(
         args.runtime, args.threads, args.name, cores=args.cores, protocol=UNSTEADY if args.unsteady else None
     )
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     text = profile_to_toml(profile, comment=f"Made by `{_command(args)}` on {when}.")
-    _write_atomically(out, text, args.force)
+    write_new_file(out, text, force=args.force)
     print(f"wrote {out}: {profile.id}, float32 {dict(profile.device.peak_gflops)['float32']:.1f} GFLOP/s a core")
     return 0
 
@@ -118,35 +115,6 @@ def _command(args: argparse.Namespace) -> str:
     if args.unsteady:
         words.append("--unsteady")
     return shlex.join([*words, "--out", args.out.name])
-
-
-def _refuse_existing(out: Path, force: bool) -> None:
-    from hardware_profiles import ProfileError
-
-    if out.exists() and not (force and out.is_file()):
-        raise ProfileError(f"--out {out}: exists already, expected a new file; give another name, or --force")
-
-
-def _write_atomically(out: Path, text: str, force: bool) -> None:
-    """Write beside ``out`` first, then give it its name: a crash leaves the old file or none, never half of one."""
-    from hardware_profiles import ProfileError
-
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            if force:
-                os.replace(temporary, out)
-            else:
-                os.link(temporary, out)  # unlike a rename, it fails when somebody wrote the file meanwhile
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except FileExistsError:
-        _refuse_existing(out, force=False)
-    except OSError as error:
-        raise ProfileError(f"--out {out}: {error}, expected a folder that can be written to") from error
 
 
 def _to_json(profile: "HardwareProfile") -> dict[str, object]:
