@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hardware_profiles import HardwareProfile, ProfileError, profile_to_toml
+from hardware_profiles import HardwareProfile, ProfileError, load_profile, profile_to_toml
 from hardware_profiles.document import profile_from_toml
 from hardware_profiles.probe import allowed_cores
 from tvm_narcost.errors import MeasurementError, RuntimeMissingError
@@ -52,12 +52,14 @@ def test_threads_are_in_the_id_and_the_affinity_is_restored() -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_tvm_gives_its_target_and_a_call_overhead() -> None:
+def test_tvm_gives_its_target_a_call_overhead_and_how_the_hook_compiles() -> None:
     tvm = pytest.importorskip("tvm")
     profile = probe("tvm", 1, "box", budget_s=0.001, cores=allowed_cores()[:1])
     target = tvm.target.Target(profile.runtime.tvm_target)
     assert str(target.kind) == "llvm"
     assert profile.runtime.planner == "tvm"
+    shipped = load_profile("epyc-zen5.tvm")
+    assert (profile.runtime.options, profile.protocol) == (shipped.runtime.options, shipped.protocol)
     assert 0.05 < profile.device.call_overhead_us < 1000
     assert profile_from_toml(profile_to_toml(profile), source="probe") == profile
 

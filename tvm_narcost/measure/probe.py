@@ -24,9 +24,13 @@ UNSTEADY = MeasurementProtocol(min_samples=300, max_samples=400, budget_s=0.5, n
 """How to measure where other work comes and goes: samples that agree at once say how fast the machine is at that moment
 only, so they are taken for half a second, in which it is now fast, now slow."""
 
+PLANS_IN_TURN = MeasurementProtocol(warmup_s=0.03, warmup_runs=2, min_samples=30, budget_s=0.25, stable_iqr_ratio=0.05)
+"""How to measure where a network has many plans, which are compared: they are timed in turn, a short time each."""
+
 _MATMUL_EXTENTS = (256, 384, 512)  # of square matrices: three of float32 fit into 1 to 3 MiB
 _SHIFT_BYTES = 64  # each reduced row starts one cache line after the one before
 _PAGE_BYTES = 4096
+_HOOKED = (("layout", "NHWC"), ("pipeline", "narcost"), ("rewrites", "fold_batch_norm"))  # TVM's own schedules nothing
 
 
 def probe(
@@ -48,7 +52,8 @@ def probe(
         name: of the device; by default one made from the CPU's name.
         budget_s: time for each single quantity, seconds.
         cores: the cores to use, by default the last allowed ones; the last of them is the one of one-core parts.
-        protocol: how networks are to be measured on it; :data:`UNSTEADY`, or by default that of a quiet machine.
+        protocol: how networks are to be measured on it; :data:`UNSTEADY`, or by default that of a quiet machine, for
+            TVM :data:`PLANS_IN_TURN`.
 
     Raises:
         ProfileError: the system hides a fact that a profile needs, ``cores`` are too few, or ``name`` is not allowed.
@@ -81,7 +86,8 @@ def probe(
         call_overhead_us=round(call_overhead_us, 2),
     )
     suffix = "" if threads == 1 else f"-{threads}t"
-    return HardwareProfile(f"{facts.name}.{runtime_name}{suffix}", facts, runtime, protocol or MeasurementProtocol())
+    quiet = PLANS_IN_TURN if runtime_name == "tvm" else MeasurementProtocol()
+    return HardwareProfile(f"{facts.name}.{runtime_name}{suffix}", facts, runtime, protocol or quiet)
 
 
 @contextmanager
@@ -236,7 +242,7 @@ def _probe_openvino(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]
 
 
 def _probe_tvm(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
-    """The runtime's facts with the target of this CPU, and the median time of a network of one Relu."""
+    """The runtime's facts, compiled by the hook for this CPU, and the median time of a network of one Relu."""
     try:
         import tvm
         from tvm import relax
@@ -256,7 +262,8 @@ def _probe_tvm(threads: int, budget_s: float) -> tuple[RuntimeFacts, float]:
     value = tvm.runtime.tensor(np.ones(1, np.float32))
     overhead_us = float(np.median(_times_us(partial(machine["main"], value), budget_s)))
     text = json.dumps(target, separators=(",", ":"))
-    return RuntimeFacts("tvm", tvm.__version__, threads, planner="tvm", tvm_target=text), overhead_us
+    facts = RuntimeFacts("tvm", tvm.__version__, threads, planner="tvm", options=_HOOKED, tvm_target=text)
+    return facts, overhead_us
 
 
 _RUNTIMES: dict[str, Callable[[int, float], tuple[RuntimeFacts, float]]] = {
