@@ -11,10 +11,9 @@ the plans that TVM makes of the network in other layouts and with other rewrites
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import geometric_mean, mean, median, stdev
+from statistics import geometric_mean, mean, stdev
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,26 @@ from numpy.typing import NDArray
 
 from bench.facts import write_result
 from bench.fusion_cases import write_issue_models
-from bench.fusion_predictors import DEFAULT_PLANNER, PREDICTORS, PROFILE, Choose, Order, Rules, by_all, fastest
+from bench.fusion_passes import Passes, judged_us, last_two, noise_floor, passes_of
+from bench.fusion_predictors import (
+    DEFAULT_PLANNER,
+    PREDICTORS,
+    PROFILE,
+    Choose,
+    Order,
+    Rules,
+    Training,
+    by_all,
+    fastest,
+)
 from hardware_profiles import HardwareProfile, load_profile
+from tvm_narcost.cli.options import profile_and_file
 from tvm_narcost.database import LatencyRecord, NetworkRecord, open_database
 from tvm_narcost.database.dataset import read_dataset
 from tvm_narcost.measure.sources import FileSource, Source, ZooSource
 from tvm_narcost.measure.worker import runtime_engine
 from tvm_narcost.measure.worker_handle import PlansWanted, WorkerFailedError, WorkerHandle
-from tvm_narcost.training.examples import Example, encode_records, measured_latency_us
+from tvm_narcost.training.examples import Example, encode_records
 from tvm_narcost.zoo import MICRO_FAMILIES
 
 __all__ = ["HELD_OUT_FAMILIES", "Judged", "held_out_sources", "judge_network", "main", "measured_once", "summarise"]
@@ -58,7 +69,9 @@ def main() -> None:
     measuring.add_argument("--scratch", type=Path, default=Path("/tmp/narcost-fusion"))
     judging = verbs.add_parser("judge")
     judging.add_argument("--dataset", type=Path, default=Path("datasets/epyc-zen5.tvm.jsonl.xz"))
+    judging.add_argument("--beside", action="append", default=[], type=profile_and_file, metavar="PROFILE=FILE")
     judging.add_argument("--seeds", type=int, default=3)
+    judging.add_argument("--name", default="fusion", help="of the result; default: %(default)s")
     judging.add_argument("--predictors", default=",".join(PREDICTORS))
     arguments = parser.parse_args()
     profile = load_profile(arguments.profile)
@@ -66,8 +79,9 @@ def main() -> None:
         sources = held_out_sources(arguments.scratch)
         measure(sources, profile, arguments.database, passes=arguments.passes, plans=arguments.plans)
         return
-    result = judge(arguments.dataset, profile, arguments.predictors.split(","), range(arguments.seeds))
-    print(write_result("fusion", "bench.fusion", profile.id, result))
+    beside = {load_profile(name): place for name, place in arguments.beside}
+    result = judge(arguments.dataset, profile, arguments.predictors.split(","), range(arguments.seeds), beside)
+    print(write_result(arguments.name, "bench.fusion", profile.id, result))
 
 
 # ---- measuring
@@ -150,16 +164,22 @@ def judge_network(
     )  # fmt: skip
 
 
-def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-    """Train on what is not held out, judge on what is."""
-    records = [record for record in read_dataset(dataset) if record.measurement.verdict == "stable"]
-    held_out = [record for record in records if _is_held_out(record)]
-    train = encode_records([record for record in records if not _is_held_out(record)], profile)
-    latencies = [_passes(record) for record in held_out]
-    test = [
-        dataclasses.replace(example, latency_us=median(passes))
-        for example, passes in zip(encode_records(held_out, profile), latencies, strict=True)
-    ]
+def judge(
+    dataset: Path,
+    profile: HardwareProfile,
+    predictors: Sequence[str],
+    seeds: Sequence[int],
+    beside: Mapping[HardwareProfile, Path],
+) -> dict[str, Any]:
+    """Train on what is not held out, judge on what is; what is held out is so on the profiles beside as well."""
+    records = list(read_dataset(dataset))
+    held_out = [record for record in records if _is_held_out(record) and record.measurement.verdict == "stable"]
+    training = Training(
+        _encode_others(records, profile),
+        {other: _encode_others(read_dataset(place), other) for other, place in beside.items()},
+    )
+    train = training.examples
+    test, passes = _encode_judged(held_out, profile)
     choices = {
         "plans": _choices(test, _is_of_profile),
         "variants": _choices(test, _is_made_by_tvm),
@@ -171,7 +191,7 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
     for name in predictors:
         predict, found = PREDICTORS[name]
         for seed in seeds:
-            predicted = predict(train, test, seed)
+            predicted = predict(training, test, seed)
             for label, rules in found.items():
                 for among, places in choices.items():
                     judged = [_judge_places(own, test, predicted, rules) for own in places.values()]
@@ -181,11 +201,16 @@ def judge(dataset: Path, profile: HardwareProfile, predictors: Sequence[str], se
                 print(label, seed, by_seed["plans"][label][-1], flush=True)
     return {
         "trained_on": {"plans": len(train), "networks": len({e.graph.structural_hash() for e in train}),
-                       "families": sorted({e.family for e in train})},
+                       "families": sorted({e.family for e in train}),
+                       "beside": {other.id: len(own) for other, own in training.beside.items()}},
         "held_out": {"plans": len(test), "networks": len(choices["plans"]), "families": list(HELD_OUT_FAMILIES),
                      "micro_seeds": list(HELD_OUT_MICRO_SEEDS)},
-        "noise_floor": noise_floor(latencies),
-        "measured_once": measured_once(list(_both_passes(choices["plans"], latencies))),
+        "noise_floor": noise_floor(passes),
+        "measured_once": measured_once([
+            (test[own[0]].family, *both)
+            for own in choices["plans"].values()
+            if (both := last_two([passes[place] for place in own])) is not None
+        ]),
         "figures": {label: _over_seeds(found) for label, found in by_seed["plans"].items()},
         **{among: {"networks": len(choices[among]),
                    "figures": {label: _over_seeds(found) for label, found in by_seed[among].items()}}
@@ -224,14 +249,26 @@ def _is_made_by_tvm(planner: str) -> bool:
     return planner == DEFAULT_PLANNER or not _is_of_profile(planner)
 
 
+def _encode_others(records: Iterable[LatencyRecord], profile: HardwareProfile) -> list[Example]:
+    """Stable ones of what is not held out."""
+    return encode_records((record for record in records if not _is_held_out(record)), profile)
+
+
+def _encode_judged(records: Sequence[LatencyRecord], profile: HardwareProfile) -> tuple[list[Example], list[Passes]]:
+    """What is judged, each plan with what it is judged by, and its passes."""
+    defaults = {record.name: passes_of(record) for record in records if record.plan.planner == DEFAULT_PLANNER}
+    found = []
+    for example, record in zip(encode_records(records, profile), records, strict=True):
+        passes = passes_of(record)
+        latency_us = judged_us(passes, defaults.get(record.name, {}))
+        if latency_us is not None:
+            found.append((dataclasses.replace(example, latency_us=latency_us), passes))
+    return [example for example, _ in found], [passes for _, passes in found]
+
+
 def _is_held_out(record: LatencyRecord) -> bool:
     is_micro = record.family in MICRO_FAMILIES and record.source.get("seed") in HELD_OUT_MICRO_SEEDS
     return is_micro or record.family in (*HELD_OUT_FAMILIES, "file")
-
-
-def _passes(record: LatencyRecord) -> list[float]:
-    """Median of each measurement of a plan, oldest first, microseconds."""
-    return [measured_latency_us(measurement) for measurement in (*record.earlier, record.measurement)]
 
 
 def _judge_places(own: list[int], test: Sequence[Example], predicted: NDArray[np.float64], rules: Rules) -> Judged:
@@ -270,51 +307,27 @@ def _over_seeds(by_seed: Sequence[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-def noise_floor(latencies: Sequence[Sequence[float]]) -> dict[str, float]:
-    """How far measurements of the same plan in two passes differ, as fractions."""
-    differences = list(_differences(latencies))
-    if not differences:
-        return {}
-    return {
-        "pairs": len(differences),
-        "median": float(np.median(differences)),
-        "p90": float(np.quantile(differences, 0.9)),
-    }
-
-
-def _both_passes(
-    places: dict[str, list[int]], latencies: Sequence[Sequence[float]]
-) -> Iterator[tuple[list[float], list[float]]]:
-    """Each network's plans in the last two passes, the default first; without plans that were measured once."""
-    for own in places.values():
-        passes = [latencies[place][-2:] for place in own if len(latencies[place]) > 1]
-        if len(passes) > 1 and len(latencies[own[0]]) > 1:
-            earlier, later = zip(*passes, strict=True)
-            yield list(earlier), list(later)
-
-
-def measured_once(passes: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, float]:
+def measured_once(passes: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> dict[str, float]:
     """What measuring every plan once would choose, as the other pass judges it: no predictor can expect more.
 
+    Its error of the default plan is how far the two passes differ; what is judged is nearer to both, their median.
+
     Args:
-        passes: microseconds of each network's plans in two passes, the default first.
+        passes: of each network its family, and microseconds of its plans in two passes, the default first.
     """
     judged = [
-        judge_network("", "", np.array([choosing]), judging)
-        for earlier, later in passes
+        judge_network("", family, np.array([choosing]), judging)
+        for family, earlier, later in passes
         for choosing, judging in ((earlier, later), (later, earlier))
     ]
     if not judged:
         return {}
     figures = summarise(judged)
-    names = ("kendall_tau", "mean_regret", "speedup", "best_speedup", "smallest_speedup")
+    names = (
+        "kendall_tau", "mean_regret", "speedup", "best_speedup", "smallest_speedup", "default_mape",
+        "default_mape_of_families",
+    )  # fmt: skip
     return {"networks": len(passes), **{name: figures[name] for name in names}}
-
-
-def _differences(latencies: Sequence[Sequence[float]]) -> Iterator[float]:
-    for passes in latencies:
-        for earlier, later in pairwise(passes):
-            yield abs(later / earlier - 1)
 
 
 if __name__ == "__main__":

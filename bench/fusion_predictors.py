@@ -1,12 +1,12 @@
 """Who ranks fusion plans in bench/fusion.py, fitted to the same measurements, and by what rule each chooses."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware_profiles import load_profile
+from hardware_profiles import HardwareProfile, load_profile
 from tvm_narcost.fusion.choice import RELATIVE_RULE, ChoiceRule, choose
 from tvm_narcost.models.plan_times import PlanTimes
 from tvm_narcost.tokens.facts import kernel_facts
@@ -15,16 +15,31 @@ from tvm_narcost.training.evaluate import fit_kernel_sum_to, kernel_sum_us
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.loop import settings_for
 from tvm_narcost.training.plan_costs import fit_plan_costs
+from tvm_narcost.training.trunk import train_trunk
 
 __all__ = [
-    "DEFAULT_PLANNER", "PREDICTORS", "PROFILE", "Choose", "Order", "Predict", "Rules", "by_all", "by_the_first",
-    "fastest", "surely_faster",
+    "DEFAULT_PLANNER", "PREDICTORS", "PROFILE", "Choose", "Order", "Predict", "Rules", "Training", "by_all",
+    "by_the_first", "fastest", "surely_faster",
 ]  # fmt: skip
 
 DEFAULT_PLANNER = "tvm"
 PROFILE = "epyc-zen5.tvm"
 
-Predict = Callable[[Sequence[Example], Sequence[Example], int], NDArray[np.float64]]
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What predictors learn from.
+
+    Attributes:
+        examples: plans that were measured on the profile that is judged.
+        beside: those of other profiles, from which the ensemble learns too.
+    """
+
+    examples: Sequence[Example]
+    beside: Mapping[HardwareProfile, Sequence[Example]] = field(default_factory=dict)
+
+
+Predict = Callable[[Training, Sequence[Example], int], NDArray[np.float64]]
 """Fits to the first, predicts microseconds of the second, with a seed; [members, plans]."""
 
 Choose = Callable[[NDArray[np.float64]], int]
@@ -57,7 +72,7 @@ def _once(predict: Predict) -> Predict:
     """The same, which another predictor asks as well: it is fitted once for each training set and seed."""
     known: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
-    def remembered(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    def remembered(train: Training, test: Sequence[Example], seed: int) -> NDArray[np.float64]:
         key = id(train), id(test), seed
         if key not in known:
             known[key] = predict(train, test, seed)
@@ -67,19 +82,25 @@ def _once(predict: Predict) -> Predict:
 
 
 @_once
-def _narformer(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+def _narformer(train: Training, test: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """The ensemble, asked about each plan."""
-    ensemble = train_ensemble(train, settings_for(train), (seed,))
+    settings = settings_for(train.examples)
+    if train.beside:
+        profile = load_profile(PROFILE)
+        ensemble = train_trunk({profile: train.examples, **train.beside}, settings, (seed,)).of(profile)
+    else:
+        ensemble = train_ensemble(train.examples, settings, (seed,))
     logs = ensemble.member_logs([example.tokens for example in test])
     return np.stack([np.exp(own) @ example.yardstick_us for example, own in zip(test, logs, strict=True)], axis=1)
 
 
 @_once
-def _kernel_sum(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
-    return np.array([[times_us.sum() for times_us in kernel_sum_us(fit_kernel_sum_to(train, seed), test)]])
+def _kernel_sum(train: Training, test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    fitted = fit_kernel_sum_to(train.examples, seed)
+    return np.array([[times_us.sum() for times_us in kernel_sum_us(fitted, test)]])
 
 
-def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+def _narcost(train: Training, test: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """As ``narcost rank`` does: the ensemble for the default plan, PlanCosts for how others differ from it.
 
     Five members: what the ensemble says with what fusing gains, the same with what work costs alone; and for other ways
@@ -89,7 +110,7 @@ def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> ND
     asked = _narformer(train, test, seed)
     mean_us = np.exp(np.log(asked).mean(axis=0))
     members_us = np.stack([mean_us, mean_us, *asked, *_kernel_sum(train, test, seed)])
-    costs = fit_plan_costs(train, profile, seed=seed)
+    costs = fit_plan_costs(train.examples, profile, seed=seed)
     times: dict[int, PlanTimes] = {}
     compared_us = np.zeros((2, len(test)))  # by what fusing gains, and by costs alone
     for place, example in enumerate(test):
@@ -112,10 +133,10 @@ def _narcost(train: Sequence[Example], test: Sequence[Example], seed: int) -> ND
     return found
 
 
-def _flops_bytes(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+def _flops_bytes(train: Training, test: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """A line in logarithms over FLOPs, which no plan changes, and bytes that cross the borders of kernels."""
-    logs = np.log([example.latency_us for example in train])
-    line = np.linalg.lstsq(_counts(train), logs, rcond=None)[0]
+    logs = np.log([example.latency_us for example in train.examples])
+    line = np.linalg.lstsq(_counts(train.examples), logs, rcond=None)[0]
     predicted: NDArray[np.float64] = np.exp(_counts(test) @ line)[None]
     return predicted
 
@@ -130,7 +151,7 @@ def _counts(examples: Sequence[Example]) -> NDArray[np.float64]:
     return np.array(rows)
 
 
-def _tvm_default(train: Sequence[Example], test: Sequence[Example], seed: int) -> NDArray[np.float64]:
+def _tvm_default(train: Training, test: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """Prefers what TVM does anyway."""
     return np.array([[1.0 if example.plan.planner == DEFAULT_PLANNER else 2.0 for example in test]])
 

@@ -1,5 +1,6 @@
 """What bench/fusion.py makes of predictions, and the graphs that it is about."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from bench.fusion import (
     held_out_sources,
     judge_network,
     measured_once,
-    noise_floor,
     summarise,
 )
 from bench.fusion_cases import exp_chain, max_pool_add
-from bench.fusion_predictors import PREDICTORS, Choose, Rules, by_all, fastest, surely_faster
-from tests.training.analytic import examples
+from bench.fusion_passes import judged_us, last_two, noise_floor, passes_of
+from bench.fusion_predictors import PREDICTORS, Choose, Rules, Training, by_all, fastest, surely_faster
+from tests.training.analytic import examples, record
 from tvm_narcost.zoo import FAMILIES, MICRO_FAMILIES
 
 
@@ -75,18 +76,45 @@ def test_figures_over_networks() -> None:
 
 
 def test_noise_is_how_far_passes_differ() -> None:
-    floor = noise_floor([[100.0, 110.0, 99.0], [50.0], [10.0, 10.0]])
+    floor = noise_floor([{"1": 100.0, "2": 110.0, "3": 99.0}, {"1": 50.0}, {"1": 10.0, "2": 10.0}])
     assert floor["pairs"] == 3
     assert floor["median"] == pytest.approx(0.1)
-    assert noise_floor([[1.0]]) == {}
+    assert noise_floor([{"1": 1.0}]) == {}
+
+
+def test_plans_are_compared_within_passes() -> None:
+    default = {"1": 100.0, "2": 121.0}  # the second pass is slower, for all plans alike
+    assert judged_us(default, default) == pytest.approx(110.5)
+    assert judged_us({"1": 90.0}, default) == pytest.approx(0.9 * 110.5)
+    assert judged_us({"2": 108.9}, default) == pytest.approx(0.9 * 110.5)
+    assert judged_us({"1": 80.0, "2": 121.0}, default) == pytest.approx(0.8**0.5 * 110.5)
+    assert judged_us({"3": 90.0}, default) is None
+
+
+def test_the_last_two_passes_of_the_plans_that_both_have() -> None:
+    default = {"1": 5.0, "2": 6.0, "3": 7.0}
+    assert last_two([default, {"2": 1.0, "3": 2.0}, {"3": 9.0}]) == ([6.0, 1.0], [7.0, 2.0])
+    assert last_two([default, {"1": 1.0}]) is None
+    assert last_two([{"1": 5.0}, {"1": 6.0}]) is None
+
+
+def test_what_is_timed_twice_in_a_pass_counts_once() -> None:
+    first, second = record("plain", 0), record("plain", 0).measurement
+    times = [("1", 10.0), ("1", 30.0), ("2", 50.0)]
+    measured = [dataclasses.replace(second, measured_at=when, samples_us=(us,)) for when, us in times]
+    together = dataclasses.replace(first, earlier=tuple(measured[:2]), measurement=measured[2])
+    assert passes_of(together) == {"1": 20.0, "2": 50.0}
 
 
 def test_what_measuring_once_would_choose() -> None:
-    found = measured_once([([100.0, 80.0, 90.0], [100.0, 90.0, 80.0])])
+    found = measured_once([("vit", [100.0, 80.0, 90.0], [100.0, 90.0, 80.0])])
     assert found["networks"] == 1
     assert found["mean_regret"] == pytest.approx(90 / 80 - 1)  # either pass chooses what is second in the other
     assert found["speedup"] == pytest.approx(100 / 90)
     assert found["best_speedup"] == pytest.approx(100 / 80)
+    apart = measured_once([("vit", [100.0, 80.0], [125.0, 80.0]), ("micro_softmax", [10.0, 8.0], [10.0, 8.0])])
+    assert apart["default_mape_of_families"] == pytest.approx((25 + 20) / 2)
+    assert apart["default_mape"] == pytest.approx((25 + 20) / 4)
     assert measured_once([]) == {}
 
 
@@ -111,6 +139,6 @@ def test_the_graphs_of_the_issues_run(model: object, shape: tuple[int, ...]) -> 
 @pytest.mark.parametrize("name", ["kernel_sum", "flops_bytes"])
 def test_baselines_predict_microseconds(name: str) -> None:
     measured = examples(["plain", "narrow"], 12)
-    (predicted,) = PREDICTORS[name][0](measured, measured, 0)
+    (predicted,) = PREDICTORS[name][0](Training(measured), measured, 0)
     truth = np.array([example.latency_us for example in measured])
     assert np.median(np.abs(predicted / truth - 1)) < 0.5

@@ -10,8 +10,8 @@ from tests.training.analytic import PROFILE, examples
 from tvm_narcost.errors import TrainingError
 from tvm_narcost.training.examples import Example
 from tvm_narcost.training.fit import FittedModels, dataset_digest
-from tvm_narcost.training.fit_trunk import fit_trunk, leave_out
-from tvm_narcost.training.loop import TrainingSettings
+from tvm_narcost.training.fit_trunk import fit_trunk, leave_out, trunk_settings
+from tvm_narcost.training.loop import PLAN_SETTINGS, TrainingSettings
 
 OTHER = dataclasses.replace(
     PROFILE, id="other.onnxruntime", device=dataclasses.replace(PROFILE.device, name="other", call_overhead_us=9.0)
@@ -22,7 +22,9 @@ FAMILIES = ("plain", "bottleneck", "separable")
 
 def twice_as_slow(measured: Sequence[Example]) -> list[Example]:
     return [
-        dataclasses.replace(found, kernels_us=2 * found.kernels_us, latency_us=2 * found.latency_us)
+        dataclasses.replace(
+            found, kernels_us=2 * found.kernels_us, latency_us=2 * found.latency_us, profile_id=OTHER.id
+        )
         for found in measured
     ]
 
@@ -101,6 +103,10 @@ def test_a_profile_with_too_little() -> None:
         fit_trunk({PROFILE: MEASURED[PROFILE], OTHER: MEASURED[OTHER][:3]}, settings=BRIEF)
 
 
-def test_several_plans_of_a_network_are_not_for_a_trunk() -> None:
-    with pytest.raises(TrainingError, match=f"networks of {OTHER.id} were measured under several plans each"):
-        fit_trunk({PROFILE: MEASURED[PROFILE], OTHER: 3 * MEASURED[OTHER]}, settings=BRIEF)
+def test_profiles_of_several_plans_a_network_learn_together_and_not_with_those_of_one() -> None:
+    several = {profile: 3 * own for profile, own in MEASURED.items()}
+    assert (trunk_settings(several), trunk_settings(MEASURED)) == (PLAN_SETTINGS, TrainingSettings())
+    assert set(fit_trunk(several, settings=BRIEF, folds=2)) == {PROFILE.id, OTHER.id}
+    said = f"networks of {OTHER.id} were measured under several plans each, those of {PROFILE.id} under one"
+    with pytest.raises(TrainingError, match=said):
+        fit_trunk({PROFILE: MEASURED[PROFILE], OTHER: several[OTHER]}, settings=BRIEF)

@@ -23,6 +23,7 @@ from tvm_narcost.training.loop import (
     TrainingSettings,
     _epoch,
     _networks,
+    have_several_plans,
     settings_for,
     train_network,
 )
@@ -101,6 +102,13 @@ def test_several_plans_a_network_have_settings_of_their_own() -> None:
     assert settings_for(under_plans(1)) == TrainingSettings()
     assert settings_for(under_plans(3)) == PLAN_SETTINGS
     assert PLAN_SETTINGS.difference_weight > 0
+
+
+def test_plans_on_two_profiles_are_of_two_networks() -> None:
+    measured = under_plans(2)
+    elsewhere = [dataclasses.replace(example, profile_id="other.tvm") for example in measured]
+    assert _networks([*measured[:2], *elsewhere[:2]]).tolist() == [0, 0, 1, 1]
+    assert not have_several_plans([*under_plans(1), *(dataclasses.replace(e, profile_id="b") for e in under_plans(1))])
 
 
 def test_plans_of_one_network_go_into_one_step() -> None:

@@ -25,7 +25,9 @@ def example(graph: OpGraph, kernels: tuple[tuple[int, ...], ...], planner: str, 
     plan = FusionPlan(graph, kernels, planner)
     kernels_us = TRUTH.kernels_us(PlanWork(graph, PROFILE).of(plan))
     none, latency_us = np.zeros(0), more_us + float(kernels_us.sum())
-    return Example("net", "family", graph, plan, (), np.zeros((0, 0), np.float32), none, none, kernels_us, latency_us)
+    return Example(
+        "net", "family", graph, plan, (), np.zeros((0, 0), np.float32), none, none, kernels_us, latency_us, "box.tvm"
+    )
 
 
 def plans(graph: OpGraph, more_us: float = 0.0) -> list[Example]:

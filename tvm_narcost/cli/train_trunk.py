@@ -18,27 +18,32 @@ __all__ = ["run_train_trunk"]
 def run_train_trunk(args: argparse.Namespace) -> int:
     """Train on what was measured on several profiles, and write the artifacts that are wanted."""
     from hardware_profiles import load_profile
-    from tvm_narcost.training.fit_trunk import fit_trunk
-    from tvm_narcost.training.loop import TrainingSettings
+    from tvm_narcost.training.fit_trunk import fit_trunk, trunk_settings
+    from tvm_narcost.training.loop import have_several_plans
+    from tvm_narcost.training.plan_costs import fit_plan_costs
 
     profile = load_profile(args.profile)
     others = [(load_profile(name), place) for name, place in args.beside]
     folders = _folders(args, profile, [other for other, _ in others])
     measured = {profile: read_measured(args, profile)}
     measured |= {other: read_measured_file(place, other) for other, place in others}
-    settings = TrainingSettings()
+    settings = trunk_settings(measured)
     if args.epochs is not None:
         settings = dataclasses.replace(settings, epochs=args.epochs)
     fitted = fit_trunk(
         measured, wanted=folders, seeds=range(args.members), settings=settings, command=command_line(), progress=tell
     )
-    counts = {own.id: len(examples) for own, examples in measured.items()}
+    costs = {
+        place.id: fit_plan_costs(examples, place)
+        for place, examples in measured.items()
+        if place.id in fitted and have_several_plans(examples)
+    }
+    counts = {place.id: len(examples) for place, examples in measured.items()}
     for own, folder in folders.items():
-        fitted[own].save(folder)
+        models = dataclasses.replace(fitted[own], costs=costs.get(own))
+        models.save(folder)
         beside = ", ".join(f"{count} of {name}" for name, count in counts.items() if name != own)
-        print(
-            f"trained on {counts[own]} networks of {own} beside {beside}, into {folder}\n{held_out_line(fitted[own])}"
-        )
+        print(f"trained on {counts[own]} networks of {own} beside {beside}, into {folder}\n{held_out_line(models)}")
     return 0
 
 

@@ -33,6 +33,7 @@ class Example:
         yardstick_us: float64 [kernels], what the learned times are a multiple of.
         kernels_us: float64 [kernels], in-network times that sum to ``latency_us``, see :func:`share_latency`.
         latency_us: median end-to-end latency.
+        profile_id: where it was measured.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Example:
     yardstick_us: NDArray[np.float64]
     kernels_us: NDArray[np.float64]
     latency_us: float
+    profile_id: str
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """What its plans have in common: where it was measured, and the graph's hash."""
+        return self.profile_id, self.graph.structural_hash()
 
     @property
     def share(self) -> NDArray[np.float64]:
@@ -118,6 +125,7 @@ def encode_record(record: LatencyRecord, profile: HardwareProfile) -> Example:
         yardstick_us=encoded.yardstick_us,
         kernels_us=share_latency(raw_us, latency_us),
         latency_us=latency_us,
+        profile_id=profile.id,
     )
 
 

@@ -17,10 +17,10 @@ from tvm_narcost.training.fit import (
     told_folds,
 )
 from tvm_narcost.training.intervals import HeldOut, predict_held_out
-from tvm_narcost.training.loop import TrainingSettings, have_several_plans
+from tvm_narcost.training.loop import PLAN_SETTINGS, TrainingSettings, have_several_plans
 from tvm_narcost.training.trunk import train_trunk
 
-__all__ = ["Measured", "fit_trunk", "leave_out"]
+__all__ = ["Measured", "fit_trunk", "leave_out", "trunk_settings"]
 
 Measured = Mapping[HardwareProfile, Sequence[Example]]
 """Profile -> its measured networks."""
@@ -45,22 +45,19 @@ def fit_trunk(
         measured: at least one profile's networks.
         wanted: ids of the profiles that get models; all by default.
         seeds: one NAR-Former each.
-        settings: of its training.
+        settings: of its training; by default as suits what was measured.
         folds: groups of families, each held out once.
         command: what the user called; kept in the artifacts.
         progress: told each step.
 
     Raises:
-        TrainingError: a profile has too few networks, or of one family only, or was measured to compare plans.
+        TrainingError: a profile has too few networks, or of one family only, or plans were compared on some profiles
+            and not on others.
     """
-    for profile, examples in measured.items():
+    for examples in measured.values():
         check_enough(examples)
-        if have_several_plans(examples):
-            raise TrainingError(
-                f"training: networks of {profile.id} were measured under several plans each, expected one; train that "
-                "profile by itself"
-            )
-    settings = settings or TrainingSettings()
+    suited = trunk_settings(measured)
+    settings = settings or suited
     chosen = [profile for profile in measured if wanted is None or profile.id in wanted]
     held_out: dict[str, list[HeldOut]] = {profile.id: [] for profile in chosen}
     families = sorted({family for examples in measured.values() for family in judged_families(examples)})
@@ -81,6 +78,22 @@ def fit_trunk(
     return fitted
 
 
+def trunk_settings(measured: Measured) -> TrainingSettings:
+    """The settings that suit what was measured: one plan a network, or several, on all profiles alike.
+
+    Raises:
+        TrainingError: plans were compared on some profiles and not on others.
+    """
+    several = [profile.id for profile, examples in measured.items() if have_several_plans(examples)]
+    single = [profile.id for profile in measured if profile.id not in several]
+    if several and single:
+        raise TrainingError(
+            f"training: networks of {', '.join(several)} were measured under several plans each, those of "
+            f"{', '.join(single)} under one, expected the same of all; train them apart"
+        )
+    return PLAN_SETTINGS if several else TrainingSettings()
+
+
 def leave_out(
     measured: Measured, families: Collection[str]
 ) -> tuple[dict[HardwareProfile, list[Example]], dict[HardwareProfile, list[Example]]]:
@@ -98,12 +111,12 @@ def leave_out(
 
 
 def _alike(measured: Measured, profile: HardwareProfile) -> list[Example]:
-    """The profile's own networks, and those that profiles of the same runtime have besides; each graph once."""
+    """The profile's own networks, and those that profiles of the same runtime have besides; each plan once."""
     alike = [other for other in measured if other.runtime.name == profile.runtime.name and other != profile]
     found: dict[str, Example] = {}
     for other in (profile, *alike):
         for example in measured[other]:
-            found.setdefault(example.graph.structural_hash(), example)
+            found.setdefault(example.plan.plan_hash(), example)
     return list(found.values())
 
 

@@ -62,7 +62,7 @@ PLAN_SETTINGS = TrainingSettings(epochs=25, crop=256, difference_weight=2.0, pla
 
 def have_several_plans(examples: Sequence[Example]) -> bool:
     """Whether networks were measured under several plans each, to compare these."""
-    networks = {example.graph.structural_hash() for example in examples}
+    networks = {example.network for example in examples}
     return len(examples) > _SEVERAL_PLANS * len(networks)
 
 
@@ -123,8 +123,8 @@ def train_network(
 
 def _networks(examples: Sequence[Example]) -> NDArray[np.intp]:
     """A number for each network; plans of one have the same."""
-    number: dict[str, int] = {}
-    return np.array([number.setdefault(example.graph.structural_hash(), len(number)) for example in examples], np.intp)
+    number: dict[tuple[str, str], int] = {}
+    return np.array([number.setdefault(example.network, len(number)) for example in examples], np.intp)
 
 
 def _epoch(
