@@ -1,13 +1,17 @@
 """narcost train --beside, from two dataset files to artifacts that predict."""
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from hardware_profiles import load_profile
+from hardware_profiles import HardwareProfile, load_profile
+from relay_frontend.plan import FusionPlan
 from tests.training.analytic import record
 from tvm_narcost.cli.main import main
+from tvm_narcost.database import KernelTime, LatencyRecord
 from tvm_narcost.database.dataset import write_dataset
 from tvm_narcost.training.fit import FittedModels
 
@@ -56,6 +60,42 @@ def test_artifact_of_each(datasets: dict[str, Path], tmp_path: Path, capsys: pyt
     assert capsys.readouterr().out.count("on families held out: MAPE") == 2
     found = {path.name: FittedModels.open(path).narformer.facts.profile for path in tmp_path.iterdir()}
     assert found == {"artifact": HERE, THERE: THERE}
+
+
+def under_plans(family: str, seed: int, profile: HardwareProfile) -> Iterator[LatencyRecord]:
+    """None fused, the last two nodes fused, the first two: a fused kernel takes nine tenths of its nodes' time."""
+    apart = record(family, seed, profile)
+    times = {timed.kernel: timed.samples_us[0] for timed in apart.measurement.kernels}
+    nodes = [(index,) for index in range(len(apart.graph.nodes))]
+    last, first = (nodes[-2][0], nodes[-1][0]), (nodes[0][0], nodes[1][0])
+    for planner, kernels in (("none", nodes), ("tvm", [*nodes[:-2], last]), ("random", [first, *nodes[2:]])):
+        plan = FusionPlan(apart.graph, tuple(kernels), planner)
+        taken_us = [sum(times[index] for index in members) * (0.9 if len(members) > 1 else 1.0) for members in kernels]
+        measurement = dataclasses.replace(
+            apart.measurement,
+            plan_hash=plan.plan_hash(),
+            kernels=tuple(KernelTime(place, (time_us,)) for place, time_us in enumerate(taken_us)),
+            samples_us=(sum(taken_us),) * 3,
+        )
+        yield dataclasses.replace(apart, plan=plan, measurement=measurement)
+
+
+def test_profiles_whose_networks_were_measured_under_several_plans_get_costs_of_their_own(tmp_path: Path) -> None:
+    paths = {name: tmp_path / f"{name}.jsonl.xz" for name in ("epyc-zen5.tvm", "epyc-zen4.tvm")}
+    for name, path in paths.items():
+        profile = load_profile(name)
+        plans = [
+            plan for family in ("plain", "narrow") for seed in range(10) for plan in under_plans(family, seed, profile)
+        ]
+        write_dataset(plans, path, provenance={})
+    here, there = paths
+    out = tmp_path / "artifacts" / here
+    called = ["train", "--profile", here, "--dataset", str(paths[here]), "--epochs", "1", "--each", "--out", str(out)]
+    assert main([*called, "--beside", f"{there}={paths[there]}"]) == 0
+    fitted = {name: FittedModels.open(out.with_name(name)) for name in paths}
+    costs = {name: models.costs for name, models in fitted.items()}
+    assert all(found is not None and found.gains is not None for found in costs.values())
+    assert costs[here] != costs[there]
 
 
 @pytest.mark.parametrize(
