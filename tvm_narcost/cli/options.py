@@ -7,8 +7,8 @@ from pathlib import Path
 from tvm_narcost.errors import NarcostError
 
 __all__ = [
-    "DEFAULT_PROFILE", "add_database", "add_profile", "add_shapes", "parse_shape", "positive", "profile_and_file",
-    "unique_shapes",
+    "DEFAULT_PROFILE", "add_database", "add_existing_database", "add_profile", "add_shapes", "parse_shape", "positive",
+    "profile_and_file", "unique_shapes",
 ]  # fmt: skip
 
 DEFAULT_PROFILE = "epyc-zen5.onnxruntime"
@@ -23,6 +23,15 @@ def add_database(parser: argparse._ActionsContainer) -> None:
     """Declare --database."""
     parser.add_argument(
         "--database", metavar="URL", help="path or URL (default: $NARCOST_DATABASE, else a file of your own)"
+    )
+
+
+def add_existing_database(parser: argparse.ArgumentParser) -> None:
+    """Declare --database of a verb that looks for measurements and writes none."""
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help="where to look for a measurement of the same network (default: $NARCOST_DATABASE, or your own, if there)",
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from relay_frontend.errors import UnsupportedOperatorError
-from tvm_narcost.cli.options import add_profile, add_shapes, unique_shapes
+from tvm_narcost.cli.options import add_existing_database, add_profile, add_shapes, unique_shapes
 from tvm_narcost.cli.predicted import doubts_of, existing_database, measured_ms_of, predict_model
 from tvm_narcost.cli.tables import aligned, milliseconds, scaled
 from tvm_narcost.errors import NarcostError
@@ -35,11 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="refuse a network with unknown operators, or unlike any in training"
     )
-    parser.add_argument(
-        "--database",
-        metavar="URL",
-        help="where to look for a measurement of the same network (default: $NARCOST_DATABASE, or your own, if there)",
-    )
+    add_existing_database(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document: an array, one object a model")
 
 
@@ -84,14 +80,19 @@ def _note_another_device(profile: "HardwareProfile") -> None:
 
 
 def _refuse_the_unfamiliar(predictions: "list[NetworkPrediction]") -> None:
-    doubts = [(prediction.model, doubts_of(prediction)) for prediction in predictions]
-    offenders = [f"{model} ({why})" for model, why in doubts if why]
+    offenders = [f"{model} ({why})" for model, why in _doubted(predictions)]
     if offenders:
         unknown = any(prediction.unknown_operators for prediction in predictions)
         raise (UnsupportedOperatorError if unknown else NarcostError)(
             f"--strict: {'; '.join(offenders)}; expected networks like those in training; leave out --strict to see "
             "the predictions all the same, or train on such networks with `narcost profile` and `narcost train`"
         )
+
+
+def _doubted(predictions: "list[NetworkPrediction]") -> list[tuple[str, str]]:
+    """(model, why to trust it less) of each prediction that there is a reason for."""
+    doubts = [(prediction.model, doubts_of(prediction)) for prediction in predictions]
+    return [(model, why) for model, why in doubts if why]
 
 
 def _document(prediction: "NetworkPrediction", measured_ms: float | None, with_kernels: bool) -> dict[str, Any]:
@@ -124,8 +125,7 @@ def _summary(predictions: "list[NetworkPrediction]", measured_ms: list[float | N
         columns.insert(2, "measured ms")
         for row, value in zip(rows, measured_ms, strict=True):
             row.insert(2, milliseconds(value))
-    doubts = [(prediction.model, doubts_of(prediction)) for prediction in predictions]
-    notes = [f"note: {model}: {why}" for model, why in doubts if why]
+    notes = [f"note: {model}: {why}" for model, why in _doubted(predictions)]
     notes += [f"note: {prediction.model}: {note}" for prediction in predictions for note in prediction.notes]
     return "\n".join([header, "", aligned([columns, *rows]), *notes])
 

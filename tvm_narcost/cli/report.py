@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tvm_narcost import __version__
-from tvm_narcost.cli.options import DEFAULT_PROFILE, add_shapes, unique_shapes
+from tvm_narcost.cli.options import DEFAULT_PROFILE, add_existing_database, add_shapes, unique_shapes
 from tvm_narcost.cli.predicted import doubts_of, existing_database, measured_ms_of, predict_model
 from tvm_narcost.cli.training import command_line
 from tvm_narcost.cli.written import check_new_file, write_new_file
@@ -25,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"hardware profile; may be repeated, to compare (default: {DEFAULT_PROFILE})",
     )
     add_shapes(parser)
-    parser.add_argument(
-        "--database",
-        metavar="URL",
-        help="where to look for measurements of the same network (default: $NARCOST_DATABASE, or your own, if there)",
-    )
+    add_existing_database(parser)
     parser.add_argument("--force", action="store_true", help="overwrite FILE.html")
 
 

@@ -77,6 +77,7 @@ def report_page(
         _section(prediction, own_ms, own_doubts, colour_of)
         for prediction, own_ms, own_doubts in zip(predictions, measured_ms, doubts, strict=True)
     ]
+    longest_ms = max(prediction.interval_ms[1] for prediction in predictions)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"ms": milliseconds, "scaled": scaled}
     template = files("tvm_narcost.cli").joinpath("report.html").read_text(encoding="utf-8")
@@ -84,8 +85,7 @@ def report_page(
         sections=sections,
         network=predictions[0],
         title=PurePath(predictions[0].model).name or "network",
-        longest_ms=max(section.prediction.interval_ms[1] for section in sections)
-        or 1.0,  # of a network without kernels
+        longest_ms=longest_ms or 1.0,  # a network without kernels takes no time
         command=command,
         made=made,
     )
@@ -129,8 +129,8 @@ def _categories(prediction: NetworkPrediction, colour_of: dict[str, str]) -> tup
 def _order(prediction: NetworkPrediction, colour_of: dict[str, str]) -> tuple[_Part, ...]:
     """Kernels as they run; so many neighbours together that there are no more than _BLOCKS."""
     kernels = prediction.kernels
-    together = -(-len(kernels) // _BLOCKS)
-    runs = [kernels[first : first + together] for first in range(0, len(kernels), together or 1)]
+    together = max(-(-len(kernels) // _BLOCKS), 1)
+    runs = [kernels[first : first + together] for first in range(0, len(kernels), together)]
     longest = [max(own, key=lambda kernel: kernel.predicted_ms) for own in runs]
     labels = [
         kernel.name if len(own) == 1 else f"{len(own)} kernels, of which longest {kernel.name}"

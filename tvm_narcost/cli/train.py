@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         raise TrainingError("--each: there is one profile, expected others with --beside PROFILE=FILE")
     from hardware_profiles import load_profile
     from tvm_narcost.training.fit import fit_models
-    from tvm_narcost.training.loop import have_several_plans, settings_for
-    from tvm_narcost.training.plan_costs import fit_plan_costs
+    from tvm_narcost.training.loop import settings_for
+    from tvm_narcost.training.plan_costs import plan_costs_of
 
     profile = load_profile(args.profile)
     examples = read_measured(args, profile)
@@ -70,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     fitted = fit_models(
         examples, profile.id, seeds=range(args.members), settings=settings, command=command_line(), progress=tell
     )
-    if have_several_plans(examples):
-        fitted = dataclasses.replace(fitted, costs=fit_plan_costs(examples, profile))
+    fitted = dataclasses.replace(fitted, costs=plan_costs_of(examples, profile))
     fitted.save(folder)
     print(f"trained on {len(examples)} networks, into {folder}\n{held_out_line(fitted)}")
     return 0

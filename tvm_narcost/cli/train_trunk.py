@@ -19,8 +19,7 @@ def run_train_trunk(args: argparse.Namespace) -> int:
     """Train on what was measured on several profiles, and write the artifacts that are wanted."""
     from hardware_profiles import load_profile
     from tvm_narcost.training.fit_trunk import fit_trunk, trunk_settings
-    from tvm_narcost.training.loop import have_several_plans
-    from tvm_narcost.training.plan_costs import fit_plan_costs
+    from tvm_narcost.training.plan_costs import plan_costs_of
 
     profile = load_profile(args.profile)
     others = [(load_profile(name), place) for name, place in args.beside]
@@ -33,14 +32,10 @@ def run_train_trunk(args: argparse.Namespace) -> int:
     fitted = fit_trunk(
         measured, wanted=folders, seeds=range(args.members), settings=settings, command=command_line(), progress=tell
     )
-    costs = {
-        place.id: fit_plan_costs(examples, place)
-        for place, examples in measured.items()
-        if place.id in fitted and have_several_plans(examples)
-    }
+    costs = {place.id: plan_costs_of(examples, place) for place, examples in measured.items() if place.id in fitted}
     counts = {place.id: len(examples) for place, examples in measured.items()}
     for own, folder in folders.items():
-        models = dataclasses.replace(fitted[own], costs=costs.get(own))
+        models = dataclasses.replace(fitted[own], costs=costs[own])
         models.save(folder)
         beside = ", ".join(f"{count} of {name}" for name, count in counts.items() if name != own)
         print(f"trained on {counts[own]} networks of {own} beside {beside}, into {folder}\n{held_out_line(models)}")

@@ -15,14 +15,20 @@ from tvm_narcost.models.trees import BoostedTrees
 from tvm_narcost.tokens.fused import PRIOR
 from tvm_narcost.tokens.work import WORK, work_of_plans
 from tvm_narcost.training.examples import Example
+from tvm_narcost.training.loop import have_several_plans
 
-__all__ = ["fit_plan_costs"]
+__all__ = ["fit_plan_costs", "plan_costs_of"]
 
 _DIFFERENCES = 3.0  # what an error of a difference counts, against an error of a latency; both as shares
 _LARGEST = 1.0  # a plan that is slower than twice the other one counts as if it were that
 
 _SMALLEST_RATIO, _LARGEST_RATIO = -2.0, 1.5  # in logarithms: what is measured beyond counts as if it were that
 _LEAST_WEIGHT = 1e-3  # of a kernel that takes no time to speak of, as a share of the network's
+
+
+def plan_costs_of(examples: Sequence[Example], profile: HardwareProfile) -> PlanCosts | None:
+    """:func:`fit_plan_costs` of a profile's networks; None where they were measured under one plan each."""
+    return fit_plan_costs(examples, profile) if have_several_plans(examples) else None
 
 
 def fit_plan_costs(examples: Sequence[Example], profile: HardwareProfile, *, seed: int = 0) -> PlanCosts:
